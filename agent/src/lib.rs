@@ -1,0 +1,4 @@
+//! Weft's agent, room by room. Imports go one way; `cargo xtask rooms` keeps the table.
+
+pub mod model;
+pub mod telemetry;

@@ -1,0 +1,19 @@
+//! What the mesh is made of, as immutable values, and every decision that needs nothing else.
+//!
+//! ```text
+//! cluster ──builds──▶ Mesh ──watch──▶ kernel (which pods), proxy (where to), dns (which names)
+//! ```
+//!
+//! Pure: no tokio, no kube, no aya, no rustls.
+
+mod mesh;
+mod name;
+mod pod;
+mod service;
+
+pub use mesh::{Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
+pub use name::{ObjectName, PodUid};
+pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
+pub use service::{
+    Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,
+};

@@ -1,0 +1,91 @@
+//! Why a connection was refused or cut: one closed list, the same in log, metric and `weft debug`.
+
+/// Why a connection was refused or cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Denied {
+    /// The application called the agent's listener itself.
+    DirectCall,
+    /// The service has no such port.
+    NoSuchPort,
+    /// The service has no endpoint of the client's address family that may serve.
+    NoEndpoint,
+    /// The egress mode forbids addresses that are not in the model.
+    EgressDenied,
+    /// Every endpoint tried answered with RST.
+    UpstreamRefused,
+    /// No endpoint answered in time.
+    UpstreamTimeout,
+    /// No route, or the network said unreachable.
+    UpstreamUnreachable,
+    /// The pod's limit on connections is reached.
+    PodConnectionLimit,
+    /// The agent's limit on descriptors is reached.
+    DescriptorLimit,
+    /// The agent's limit on buffers is reached.
+    BufferLimit,
+    /// No source port is left between this client and this destination.
+    PortsExhausted,
+    /// The pod is gone.
+    PodGone,
+    /// The operator cut it (`weft debug conn kill`).
+    Killed,
+    /// The agent's drain time is over.
+    Drained,
+    /// A system call of the agent failed where it should not.
+    AgentError,
+}
+
+/// On whose side the cause lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The client.
+    Client,
+    /// The destination.
+    Upstream,
+    /// A rule of the operator.
+    Policy,
+    /// The agent.
+    Agent,
+}
+
+// === impl Denied ===
+
+impl Denied {
+    /// The reason as logs, metrics and tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::DirectCall => "direct_call",
+            Self::NoSuchPort => "no_such_port",
+            Self::NoEndpoint => "no_endpoint",
+            Self::EgressDenied => "egress_denied",
+            Self::UpstreamRefused => "upstream_refused",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::PodConnectionLimit => "pod_connection_limit",
+            Self::DescriptorLimit => "descriptor_limit",
+            Self::BufferLimit => "buffer_limit",
+            Self::PortsExhausted => "ports_exhausted",
+            Self::PodGone => "pod_gone",
+            Self::Killed => "killed",
+            Self::Drained => "drained",
+            Self::AgentError => "agent_error",
+        }
+    }
+
+    /// On whose side the cause lies.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::DirectCall => Fault::Client,
+            Self::NoSuchPort | Self::EgressDenied | Self::PodConnectionLimit | Self::Killed => Fault::Policy,
+            Self::NoEndpoint | Self::UpstreamRefused | Self::UpstreamTimeout | Self::UpstreamUnreachable => {
+                Fault::Upstream
+            }
+            Self::DescriptorLimit
+            | Self::BufferLimit
+            | Self::PortsExhausted
+            | Self::PodGone
+            | Self::Drained
+            | Self::AgentError => Fault::Agent,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The record of one connection.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use super::Denied;
+use crate::model::ObjectName;
+
+/// What is told about one connection when it ends.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which way it passed the agent.
+    pub direction: Direction,
+    /// Who opened it.
+    pub source: Peer,
+    /// Where it wanted to go.
+    pub original_destination: SocketAddr,
+    /// The service behind that address.
+    pub service: Option<ObjectName>,
+    /// Who served it.
+    pub destination: Option<Peer>,
+    /// When it was accepted.
+    pub opened: SystemTime,
+    /// From the accept to the upstream's answer; none when there was no answer.
+    pub connect_time: Option<Duration>,
+    /// From the accept to the end.
+    pub duration: Duration,
+    /// Bytes from the client.
+    pub bytes_sent: u64,
+    /// Bytes to the client.
+    pub bytes_received: u64,
+    /// Why it was refused or cut; none when the peers ended it themselves.
+    pub denied: Option<Denied>,
+}
+
+/// Which way a connection passed the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From a pod of this node to elsewhere.
+    Outbound,
+    /// From elsewhere to a pod of this node.
+    Inbound,
+    /// Between two pods of this node: one pass.
+    Local,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The pod, where it is known.
+    pub pod: Option<ObjectName>,
+}
