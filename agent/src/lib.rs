@@ -1,4 +1,5 @@
 //! Weft's agent, room by room. Imports go one way; `cargo xtask rooms` keeps the table.
 
+pub mod config;
 pub mod model;
 pub mod telemetry;

@@ -1,0 +1,210 @@
+//! Every flag and variable of `weft agent`, parsed once and handed by value to the room that owns it.
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+
+/// `weft agent`: run the agent of one node.
+///
+/// It captures the connections of the node's enrolled pods and proxies them, until SIGTERM or SIGINT.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = AGENT_EXAMPLES)]
+pub struct AgentConfig {
+    /// Read the mesh from the YAML manifests of this folder and follow their changes
+    #[arg(long, value_name = "DIR", env = "WEFT_MANIFESTS")]
+    pub manifests: PathBuf,
+
+    /// Serve the pods whose spec.nodeName is this; names the agent's pins too
+    #[arg(long, value_name = "NAME", env = "WEFT_NODE", value_parser = node_name)]
+    pub node: String,
+
+    /// Where the agent hooks into the kernel.
+    #[command(flatten)]
+    pub kernel: KernelConfig,
+
+    /// What the proxy may use.
+    #[command(flatten)]
+    pub proxy: ProxyConfig,
+
+    /// What the agent tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+
+    /// Serve /metrics, /readyz and /livez here; keep it on an address which pods cannot reach
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15020", env = "WEFT_ADMIN")]
+    pub admin: SocketAddr,
+
+    /// The socket of `weft debug` [default: /run/weft/<node>.sock]
+    #[arg(long, value_name = "PATH", env = "WEFT_SOCKET")]
+    pub socket: Option<PathBuf>,
+}
+
+/// Where the agent hooks into the kernel.
+#[derive(Args, Clone, Debug)]
+pub struct KernelConfig {
+    /// The cgroup2 folder above all pods [default: the root of the cgroup2 mount]
+    #[arg(long, value_name = "DIR", env = "WEFT_CGROUP")]
+    pub cgroup: Option<PathBuf>,
+
+    /// The kubelet's cgroup2 folder, whose probes pass the mesh [default: that of the owner of TCP port 10250]
+    #[arg(long, value_name = "DIR", env = "WEFT_KUBELET_CGROUP")]
+    pub kubelet_cgroup: Option<PathBuf>,
+
+    /// The BPF file system that holds the pins
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf", env = "WEFT_BPFFS")]
+    pub bpffs: PathBuf,
+
+    /// Let the kernel programs log at debug level
+    #[arg(long, env = "WEFT_KERNEL_LOG")]
+    pub kernel_log: bool,
+
+    /// Answer the DNS queries of enrolled pods for the services of the mesh
+    #[arg(long, value_name = "SWITCH", default_value = "on", env = "WEFT_DNS")]
+    pub dns: Switch,
+}
+
+/// What the proxy may use.
+#[derive(Args, Clone, Debug)]
+pub struct ProxyConfig {
+    /// Threads that carry connections [default: one per core given to the agent]
+    #[arg(long, value_name = "N", env = "WEFT_LANES")]
+    pub lanes: Option<NonZeroUsize>,
+
+    /// Connections that one pod may hold
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "10000",
+        env = "WEFT_MAX_CONNECTIONS_PER_POD"
+    )]
+    pub max_connections_per_pod: NonZeroU32,
+
+    /// Bytes that one pod's connections may hold in the agent's buffers
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "67108864",
+        env = "WEFT_MAX_BUFFER_PER_POD"
+    )]
+    pub max_buffer_per_pod: NonZeroU64,
+
+    /// Bytes that all connections may hold in the agent's buffers
+    #[arg(long, value_name = "BYTES", default_value = "536870912", env = "WEFT_MAX_BUFFER")]
+    pub max_buffer: NonZeroU64,
+
+    /// How long to wait for an endpoint to answer
+    #[arg(long, value_name = "DURATION", default_value = "5s", env = "WEFT_CONNECT_TIMEOUT", value_parser = humantime::parse_duration)]
+    pub connect_timeout: Duration,
+
+    /// How long connections may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+}
+
+/// What the agent tells.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryConfig {
+    /// One record per connection on standard output
+    #[arg(long, value_name = "FORMAT", default_value = "json", env = "WEFT_ACCESS_LOG")]
+    pub access_log: AccessLog,
+
+    /// The agent's own log on standard error: a level, or a filter as of tracing's EnvFilter
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "WEFT_LOG")]
+    pub log: String,
+
+    /// The form of the agent's own log
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "WEFT_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// The form of the connection records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AccessLog {
+    /// One JSON object a line.
+    Json,
+    /// One line of `key=value`.
+    Text,
+    /// None.
+    Off,
+}
+
+/// The form of the agent's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+// === impl AgentConfig ===
+
+impl AgentConfig {
+    /// The path of the debug socket.
+    pub fn socket_path(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| default_socket(&self.node))
+    }
+}
+
+/// Where an agent's debug socket lies when nothing else is said.
+pub fn default_socket(node: &str) -> PathBuf {
+    PathBuf::from(format!("/run/weft/{node}.sock"))
+}
+
+/// Accepts what Kubernetes accepts as a node's name (RFC 1123 subdomain), since it becomes the name of a folder.
+fn node_name(value: &str) -> Result<String, NodeNameError> {
+    let label = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if value.len() <= 253 && value.split('.').all(label) {
+        Ok(value.to_owned())
+    } else {
+        Err(NodeNameError)
+    }
+}
+
+/// A node's name that is not one.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a node's name is lower-case letters, digits, '-' and '.', at most 253 of them (RFC 1123)")]
+struct NodeNameError;
+
+const AGENT_EXAMPLES: &str = "\
+Examples:
+  weft agent --manifests ./mesh --node node-1
+  weft agent --manifests ./mesh --node node-1 --access-log text --log debug
+
+Enrol a namespace by the label weft.dev/mesh: enabled. Check manifests first by 'weft validate DIR'.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_name_is_an_rfc_1123_subdomain() {
+        for good in ["n", "node-1", "ip-10-0-0-1.eu-west-1.compute.internal"] {
+            assert_eq!(node_name(good).expect("valid"), good);
+        }
+        for bad in ["", "..", "a/b", "Node", "-a", "a-", "a..b", &"a".repeat(254)] {
+            assert!(node_name(bad).is_err(), "{bad} must be refused");
+        }
+    }
+}
