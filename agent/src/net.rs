@@ -1,0 +1,17 @@
+//! Linux as Weft needs it: network namespaces, sockets in them, netlink, sock_diag.
+//!
+//! Knows no mesh: pods are paths, process ids and UIDs as text, marks are numbers.
+
+mod error;
+mod listener;
+mod namespace;
+mod socket;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+pub use error::NetError;
+pub use listener::{Backlog, ListenerPorts, listen};
+pub use namespace::{Cookie, NetNs};
+pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
+pub use sysctl::Sysctl;

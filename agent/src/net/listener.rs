@@ -1,0 +1,104 @@
+//! Listeners inside a pod's namespace, to which sk_lookup hands the pod's connections.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use socket2::Socket;
+
+use super::{
+    Family, Mark, NetError, NetNs, Sysctl,
+    socket::{set_transparent, stream},
+};
+
+/// How long the queue of connections that wait for accept is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// As long as the namespace allows (`net.core.somaxconn`).
+    Namespace,
+    /// As said; the namespace's limit is raised where it is lower.
+    AtLeast(u16),
+}
+
+/// Where listeners of a namespace may be: outside its `ip_local_port_range`, and on no port that the caller avoids.
+///
+/// A listener on 127.0.0.1:P makes an application's bind of 0.0.0.0:P fail, hence the care.
+#[derive(Clone, Debug)]
+pub struct ListenerPorts {
+    ephemeral: (u16, u16),
+    avoided: BTreeSet<u16>,
+}
+
+// === impl ListenerPorts ===
+
+impl ListenerPorts {
+    /// Reads the namespace's range and takes the ports that its applications want.
+    pub fn of(netns: &NetNs, avoided: impl IntoIterator<Item = u16>) -> Result<Self, NetError> {
+        let [low, high] = Sysctl::new("net/ipv4/ip_local_port_range").numbers(netns)?;
+        Ok(Self {
+            ephemeral: (low, high),
+            avoided: avoided.into_iter().collect(),
+        })
+    }
+
+    /// The ports to try, from the top down: applications choose theirs at the bottom.
+    pub fn candidates(&self) -> impl Iterator<Item = u16> {
+        let (low, high) = self.ephemeral;
+        (LOWEST..=u16::MAX)
+            .rev()
+            .filter(move |port| !(low..=high).contains(port) && !self.avoided.contains(port))
+    }
+}
+
+/// Opens a transparent listener on the loopback address of a namespace, at a port which nobody else there uses.
+pub fn listen(
+    netns: &NetNs,
+    family: Family,
+    ports: &ListenerPorts,
+    mark: Mark,
+    backlog: Backlog,
+) -> Result<TcpListener, NetError> {
+    let somaxconn = Sysctl::new("net/core/somaxconn");
+    let [allowed] = somaxconn.numbers::<i32, 1>(netns)?;
+    let backlog = match backlog {
+        Backlog::Namespace => allowed,
+        Backlog::AtLeast(wanted) => {
+            if allowed < wanted.into() {
+                somaxconn.write(netns, &wanted.to_string())?;
+            }
+            allowed.max(wanted.into())
+        }
+    };
+
+    let socket = netns.run(|| stream(family))??;
+    socket.set_mark(mark.0).map_err(NetError::call("SO_MARK"))?;
+    set_transparent(&socket, family)?;
+    if family == Family::V6 {
+        socket.set_only_v6(true).map_err(NetError::call("IPV6_V6ONLY"))?;
+    }
+    bind_first_free(&socket, family, ports)?;
+    socket.listen(backlog).map_err(NetError::call("listen"))?;
+    Ok(socket.into())
+}
+
+/// Binds without `SO_REUSEADDR`, so that a port in use by anybody on any address is refused by the kernel.
+fn bind_first_free(socket: &Socket, family: Family, ports: &ListenerPorts) -> Result<(), NetError> {
+    let loopback = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    for port in ports.candidates() {
+        let address = SocketAddr::new(loopback, port);
+        match socket.bind(&address.into()) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(source) => return Err(NetError::Bind { address, source }),
+        }
+    }
+    Err(NetError::NoListenerPort)
+}
+
+/// Below are the ports which the agent's legs to applications use, and the well-known ones.
+const LOWEST: u16 = 32768;
