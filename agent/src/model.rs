@@ -6,12 +6,17 @@
 //!
 //! Pure: no tokio, no kube, no aya, no rustls.
 
+mod candidates;
+mod index;
 mod mesh;
 mod name;
 mod pod;
+#[cfg(test)]
+pub(crate) mod sample;
 mod service;
 
-pub use mesh::{Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
+pub use candidates::{Candidates, Family, Place, merge_endpoints};
+pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
 pub use name::{ObjectName, PodUid};
 pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
 pub use service::{

@@ -1,14 +1,14 @@
-//! The mesh as one agent sees it at one moment.
+//! The mesh as one agent sees it at one moment, and what an address is in it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use ipnet::IpNet;
 
-use super::{Endpoint, ObjectName, Pod, PodUid, Service, ServicePort};
+use super::{Candidates, Endpoint, ObjectName, Pod, PodUid, Service, ServicePort, Transport, index::Index};
 
 /// Everything the agent knows, immutable; a change makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -27,9 +27,26 @@ pub struct Mesh {
     pub services: BTreeMap<ObjectName, Arc<Service>>,
     /// Addresses whose connections are never captured, beside those that [`agent_common`] fixes.
     pub exemptions: Vec<Exemption>,
-    pub(super) by_service_address: HashMap<SocketAddr, (Arc<Service>, usize)>,
-    pub(super) by_endpoint_ip: HashMap<IpAddr, Arc<Endpoint>>,
-    pub(super) pod_by_ip: HashMap<IpAddr, PodUid>,
+    index: Index,
+}
+
+/// What a [`Mesh`] is built from.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// See [`Mesh::generation`].
+    pub generation: u64,
+    /// See [`Mesh::node`].
+    pub node: Arc<str>,
+    /// See [`Mesh::zone`].
+    pub zone: Option<Arc<str>>,
+    /// See [`Mesh::config`].
+    pub config: MeshConfig,
+    /// See [`Mesh::pods`].
+    pub pods: Vec<Arc<Pod>>,
+    /// See [`Mesh::services`].
+    pub services: Vec<Arc<Service>>,
+    /// See [`Mesh::exemptions`].
+    pub exemptions: Vec<Exemption>,
 }
 
 /// Settings of the whole mesh: `MeshConfig`, cluster-scoped, named `default`.
@@ -70,18 +87,72 @@ pub enum Destination {
         service: Arc<Service>,
         /// The index of the port in [`Service::ports`].
         port: usize,
+        /// Who may serve this client; the connection is refused where it is empty.
+        candidates: Candidates,
     },
-    /// A pod's own address (headless services too): that pod only.
+    /// A pod's own address (headless services too): that pod only, on the very port that the client dialled, which need
+    /// not be the one of this endpoint.
     Pod(Arc<Endpoint>),
     /// An address that is nobody's in the model: bytes, exactly there.
     Unknown,
 }
 
 /// Why an original destination cannot be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
-    /// The address is a service's, but the service has no such port.
-    NoSuchPort,
+    /// The address is a cluster IP of this service, which has no such port.
+    NoSuchPort(Arc<Service>),
+}
+
+// === impl Mesh ===
+
+impl Mesh {
+    /// Builds the lookups over what is given; the order of pods and services does not matter.
+    pub fn new(contents: Contents) -> Self {
+        let Contents {
+            generation,
+            node,
+            zone,
+            config,
+            pods,
+            services,
+            exemptions,
+        } = contents;
+        let pods = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
+        let services = services
+            .into_iter()
+            .map(|service| (service.name.clone(), service))
+            .collect();
+        let index = Index::new(&pods, &services, &node, zone.as_deref());
+        Self {
+            generation,
+            node,
+            zone,
+            config,
+            pods,
+            services,
+            exemptions,
+            index,
+        }
+    }
+
+    /// Says what the original destination of a connection is.
+    ///
+    /// Only cluster IPs refuse ports that their service has not. An external address may be a real machine's, whose
+    /// other ports are none of the service's.
+    pub fn resolve(&self, address: SocketAddr, transport: Transport) -> Result<Destination, Unresolved> {
+        self.index.resolve(address, transport)
+    }
+
+    /// The endpoint or local pod behind an address, where the address tells; its own port need not be this one.
+    pub fn endpoint_at(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
+        self.index.endpoint_at(address)
+    }
+
+    /// The pod of this node that has this address for itself.
+    pub fn pod_at(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
+        self.pods.get(self.index.pod_uid_at(ip)?)
+    }
 }
 
 // === impl MeshConfig ===
@@ -104,8 +175,11 @@ impl Destination {
     /// The port of the service, where the destination is one.
     pub fn service_port(&self) -> Option<&ServicePort> {
         match self {
-            Self::Service { service, port } => service.ports.get(*port),
+            Self::Service { service, port, .. } => service.ports.get(*port),
             Self::Pod(_) | Self::Unknown => None,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
