@@ -89,3 +89,17 @@ impl Denied {
         }
     }
 }
+
+// === impl Fault ===
+
+impl Fault {
+    /// The side as logs, metrics and tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Policy => "policy",
+            Self::Agent => "agent",
+        }
+    }
+}

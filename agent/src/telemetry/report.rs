@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::Denied;
 use crate::model::ObjectName;
 
@@ -36,7 +38,8 @@ pub struct Report {
 }
 
 /// Which way a connection passed the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// From a pod of this node to elsewhere.
     Outbound,
@@ -53,4 +56,17 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The pod, where it is known.
     pub pod: Option<ObjectName>,
+}
+
+// === impl Direction ===
+
+impl Direction {
+    /// The direction as logs, metrics and tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+            Self::Local => "local",
+        }
+    }
 }

@@ -1,0 +1,71 @@
+//! A connection that is still open, as `weft debug conn show` prints it.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Direction;
+
+/// Names one connection of a running agent; never used twice by the same process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectionId(pub u64);
+
+/// What is known of an open connection. The names of its fields are a stable interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveConnection {
+    /// Its name.
+    pub id: ConnectionId,
+    /// Which way it passes the agent.
+    pub direction: Direction,
+    /// How far it has come.
+    pub phase: Phase,
+    /// The client's address.
+    pub source: SocketAddr,
+    /// The client's pod as `namespace/name`, where it is known.
+    pub source_pod: Option<String>,
+    /// Where the client wanted to go.
+    pub original_destination: SocketAddr,
+    /// The service behind that address as `namespace/name`.
+    pub service: Option<String>,
+    /// Who serves it; none until it is picked.
+    pub destination: Option<SocketAddr>,
+    /// The serving pod as `namespace/name`, where it is known.
+    pub destination_pod: Option<String>,
+    /// Since when it is open, in milliseconds.
+    pub age_ms: u64,
+    /// Bytes from the client so far.
+    pub bytes_sent: u64,
+    /// Bytes to the client so far.
+    pub bytes_received: u64,
+}
+
+/// How far an open connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Accepted; the upstream has not answered yet.
+    Connecting,
+    /// Bytes may flow.
+    Open,
+}
+
+// === impl ConnectionId ===
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === impl Phase ===
+
+impl Phase {
+    /// The phase as tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Open => "open",
+        }
+    }
+}

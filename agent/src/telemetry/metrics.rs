@@ -1,0 +1,184 @@
+//! Prometheus metrics of connections. Labels are closed enums: nothing that a user writes becomes a label's value.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::{Denied, Direction, Fault, Report};
+
+/// The metric families of connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    opened: Family<WayLabels, Counter>,
+    closed: Family<EndLabels, Counter>,
+    sent: Family<WayLabels, Counter>,
+    received: Family<WayLabels, Counter>,
+    connect: Family<WayLabels, Histogram>,
+    duration: Family<WayLabels, Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WayLabels {
+    direction: Direction,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabels {
+    direction: Direction,
+    reason: Reason,
+    fault: Blame,
+}
+
+/// [`Denied`], or that the peers ended the connection themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Reason(Option<Denied>);
+
+/// [`Fault`], or nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Blame(Option<Fault>);
+
+// === impl ConnectionMetrics ===
+
+impl Default for ConnectionMetrics {
+    fn default() -> Self {
+        Self {
+            opened: Family::default(),
+            closed: Family::default(),
+            sent: Family::default(),
+            received: Family::default(),
+            connect: Family::new_with_constructor(|| Histogram::new(CONNECT_SECONDS)),
+            duration: Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS)),
+        }
+    }
+}
+
+impl ConnectionMetrics {
+    /// Makes the families and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let Self {
+            opened,
+            closed,
+            sent,
+            received,
+            connect,
+            duration,
+        } = metrics.clone();
+        registry.register("weft_connections_opened", "Connections accepted", opened);
+        registry.register(
+            "weft_connections_closed",
+            "Connections ended, by the reason of a refusal or cut and by whose fault it was",
+            closed,
+        );
+        registry.register_with_unit("weft_sent", "Bytes from clients", Unit::Bytes, sent);
+        registry.register_with_unit("weft_received", "Bytes to clients", Unit::Bytes, received);
+        registry.register_with_unit(
+            "weft_connect",
+            "Time from the accept to the upstream's answer",
+            Unit::Seconds,
+            connect,
+        );
+        registry.register_with_unit(
+            "weft_connection_duration",
+            "Time from the accept to the end",
+            Unit::Seconds,
+            duration,
+        );
+        metrics
+    }
+
+    pub(super) fn opened(&self, direction: Direction) {
+        self.opened.get_or_create(&WayLabels { direction }).inc();
+    }
+
+    pub(super) fn closed(&self, report: &Report) {
+        let direction = report.direction;
+        let way = WayLabels { direction };
+        let end = EndLabels {
+            direction,
+            reason: Reason(report.denied),
+            fault: Blame(report.denied.map(Denied::fault)),
+        };
+        self.closed.get_or_create(&end).inc();
+        self.sent.get_or_create(&way).inc_by(report.bytes_sent);
+        self.received.get_or_create(&way).inc_by(report.bytes_received);
+        if let Some(connect) = report.connect_time {
+            self.connect.get_or_create(&way).observe(connect.as_secs_f64());
+        }
+        self.duration.get_or_create(&way).observe(report.duration.as_secs_f64());
+    }
+}
+
+// === impl EncodeLabelValue ===
+
+impl EncodeLabelValue for Direction {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.label().encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.0.map_or("", Denied::label).encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Blame {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.0.map_or("", Fault::label).encode(encoder)
+    }
+}
+
+/// From what loopback takes to the connect time-out.
+const CONNECT_SECONDS: [f64; 9] = [0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
+/// From one request to a day of idling.
+const DURATION_SECONDS: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0];
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::telemetry::Peer;
+
+    #[test]
+    fn a_report_is_counted_once_in_each_family() {
+        let mut registry = Registry::default();
+        let metrics = ConnectionMetrics::register(&mut registry);
+        metrics.opened(Direction::Inbound);
+        metrics.closed(&Report {
+            direction: Direction::Inbound,
+            source: Peer {
+                address: "10.0.0.1:1".parse().unwrap(),
+                pod: None,
+            },
+            original_destination: "10.0.0.2:80".parse().unwrap(),
+            service: None,
+            destination: None,
+            opened: SystemTime::UNIX_EPOCH,
+            connect_time: Some(Duration::from_millis(2)),
+            duration: Duration::from_secs(2),
+            bytes_sent: 3,
+            bytes_received: 4,
+            denied: Some(Denied::PodGone),
+        });
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "weft_connections_opened_total{direction=\"inbound\"} 1",
+            "weft_connections_closed_total{direction=\"inbound\",reason=\"pod_gone\",fault=\"agent\"} 1",
+            "weft_sent_bytes_total{direction=\"inbound\"} 3",
+            "weft_received_bytes_total{direction=\"inbound\"} 4",
+            "weft_connect_seconds_count{direction=\"inbound\"} 1",
+            "weft_connection_duration_seconds_sum{direction=\"inbound\"} 2.0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A [`Report`] as a line of the access log.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::{Direction, Report, Timestamp};
+use crate::model::ObjectName;
+
+/// The line's fields; their names are a stable interface.
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    time: Timestamp,
+    direction: Direction,
+    source: SocketAddr,
+    source_pod: Option<String>,
+    original_destination: SocketAddr,
+    service: Option<String>,
+    destination: Option<SocketAddr>,
+    destination_pod: Option<String>,
+    connect_ms: Option<f64>,
+    duration_ms: f64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    reason: Option<&'static str>,
+    fault: Option<&'static str>,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The line of a connection which ended at `time`.
+    pub(super) fn new(time: SystemTime, report: &Report) -> Self {
+        let Report {
+            direction,
+            source,
+            original_destination,
+            service,
+            destination,
+            opened: _,
+            connect_time,
+            duration,
+            bytes_sent,
+            bytes_received,
+            denied,
+        } = report;
+        Self {
+            time: Timestamp(time),
+            direction: *direction,
+            source: source.address,
+            source_pod: shown(source.pod.as_ref()),
+            original_destination: *original_destination,
+            service: shown(service.as_ref()),
+            destination: destination.as_ref().map(|peer| peer.address),
+            destination_pod: destination.as_ref().and_then(|peer| shown(peer.pod.as_ref())),
+            connect_ms: connect_time.map(milliseconds),
+            duration_ms: milliseconds(*duration),
+            bytes_sent: *bytes_sent,
+            bytes_received: *bytes_received,
+            reason: denied.map(|denied| denied.label()),
+            fault: denied.map(|denied| denied.fault().label()),
+        }
+    }
+}
+
+/// The text form: who, to whom, how much, how long, and why it failed.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.time, self.direction.label(), self.source)?;
+        if let Some(pod) = &self.source_pod {
+            write!(f, " ({pod})")?;
+        }
+        write!(f, " -> {}", self.original_destination)?;
+        if let Some(service) = &self.service {
+            write!(f, " ({service})")?;
+        }
+        if let Some(destination) = self.destination {
+            write!(f, " -> {destination}")?;
+        }
+        if let Some(pod) = &self.destination_pod {
+            write!(f, " ({pod})")?;
+        }
+        write!(
+            f,
+            " sent={} received={} duration={}ms",
+            self.bytes_sent, self.bytes_received, self.duration_ms
+        )?;
+        if let Some(connect) = self.connect_ms {
+            write!(f, " connect={connect}ms")?;
+        }
+        match (self.reason, self.fault) {
+            (Some(reason), Some(fault)) => write!(f, " reason={reason} fault={fault}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn shown(name: Option<&ObjectName>) -> Option<String> {
+    name.map(ObjectName::to_string)
+}
+
+/// Milliseconds with microseconds behind the point.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::telemetry::{Denied, Peer};
+
+    #[test]
+    fn a_served_connection_is_told_in_full() {
+        assert_eq!(
+            serde_json::to_value(Record::new(UNIX_EPOCH, &mk_report(None))).unwrap(),
+            serde_json::json!({
+                "time": "1970-01-01T00:00:00.000Z",
+                "direction": "outbound",
+                "source": "10.0.0.1:40000",
+                "source_pod": "shop/web",
+                "original_destination": "10.96.0.1:80",
+                "service": "shop/api",
+                "destination": "10.0.1.2:8080",
+                "destination_pod": null,
+                "connect_ms": 0.25,
+                "duration_ms": 1500.0,
+                "bytes_sent": 10,
+                "bytes_received": 20,
+                "reason": null,
+                "fault": null,
+            })
+        );
+        assert_eq!(
+            Record::new(UNIX_EPOCH, &mk_report(None)).to_string(),
+            "1970-01-01T00:00:00.000Z outbound 10.0.0.1:40000 (shop/web) -> 10.96.0.1:80 (shop/api) -> 10.0.1.2:8080 \
+             sent=10 received=20 duration=1500ms connect=0.25ms"
+        );
+    }
+
+    #[test]
+    fn a_refusal_carries_reason_and_fault() {
+        let record = Record::new(UNIX_EPOCH, &mk_report(Some(Denied::UpstreamRefused)));
+        assert_eq!(
+            (record.reason, record.fault),
+            (Some("upstream_refused"), Some("upstream"))
+        );
+        assert!(record.to_string().ends_with(" reason=upstream_refused fault=upstream"));
+    }
+
+    fn mk_report(denied: Option<Denied>) -> Report {
+        Report {
+            direction: Direction::Outbound,
+            source: Peer {
+                address: "10.0.0.1:40000".parse().unwrap(),
+                pod: Some(ObjectName::new("shop", "web")),
+            },
+            original_destination: "10.96.0.1:80".parse().unwrap(),
+            service: Some(ObjectName::new("shop", "api")),
+            destination: Some(Peer {
+                address: "10.0.1.2:8080".parse().unwrap(),
+                pod: None,
+            }),
+            opened: UNIX_EPOCH,
+            connect_time: Some(Duration::from_micros(250)),
+            duration: Duration::from_millis(1500),
+            bytes_sent: 10,
+            bytes_received: 20,
+            denied,
+        }
+    }
+}
