@@ -5,6 +5,7 @@
 mod error;
 mod listener;
 mod namespace;
+mod ports;
 mod socket;
 mod sysctl;
 #[cfg(test)]
@@ -13,5 +14,6 @@ mod tests;
 pub use error::NetError;
 pub use listener::{Backlog, ListenerPorts, listen};
 pub use namespace::{Cookie, NetNs};
+pub use ports::{PortsExhausted, SourcePort, SourcePorts};
 pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
 pub use sysctl::Sysctl;

@@ -1,6 +1,7 @@
 //! Network namespaces: handles, and work done inside one.
 
 use std::{
+    cell::Cell,
     fmt,
     fs::{File, OpenOptions},
     io,
@@ -36,7 +37,7 @@ struct Handle {
 }
 
 /// Brings the thread back to where it came from.
-struct Leave(OwnedFd);
+struct Leave(NetNs);
 
 // === impl NetNs ===
 
@@ -100,11 +101,20 @@ impl NetNs {
 
     /// Runs `work` on the calling thread inside the namespace and comes back, also from a panic.
     ///
-    /// A thread that cannot come back would run everybody's tasks in a pod's namespace: the process aborts.
+    /// A thread that cannot come back would run everybody's tasks in a pod's namespace: the process aborts. Where a
+    /// thread is, is remembered from its first call on, so nothing else may move it to another namespace after that.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, NetError> {
-        let home = File::open(OWN).map_err(NetError::Enter)?;
-        setns(&self.0.fd, CloneFlags::CLONE_NEWNET).map_err(|e| NetError::Enter(e.into()))?;
-        let _leave = Leave(home.into());
+        let here = match PLACE.take() {
+            Some(here) => here,
+            None => Self::current()?,
+        };
+        let entered = setns(self, CloneFlags::CLONE_NEWNET);
+        if let Err(error) = entered {
+            PLACE.set(Some(here));
+            return Err(NetError::Enter(error.into()));
+        }
+        PLACE.set(Some(self.clone()));
+        let _leave = Leave(here);
         Ok(work())
     }
 }
@@ -145,7 +155,13 @@ impl Drop for Leave {
             tracing::error!(%error, "Cannot leave a pod's network namespace");
             process::abort();
         }
+        PLACE.set(Some(self.0.clone()));
     }
+}
+
+thread_local! {
+    /// The namespace that the thread is in: to open it anew each time costs more than to enter and leave another.
+    static PLACE: Cell<Option<NetNs>> = const { Cell::new(None) };
 }
 
 /// Which kind of namespace a file of nsfs is.

@@ -52,6 +52,23 @@ fn a_panic_inside_a_namespace_leaves_it() {
 }
 
 #[test]
+fn a_namespace_within_another_leads_back_to_it() {
+    let test = "a_namespace_within_another_leads_back_to_it";
+    let Some((outer, inner)) = namespace(test).zip(namespace(test)) else {
+        return;
+    };
+
+    let between = outer
+        .run(|| {
+            inner.run(|| ()).unwrap();
+            NetNs::current().unwrap()
+        })
+        .unwrap();
+
+    assert_eq!(between, outer);
+}
+
+#[test]
 fn a_cookie_names_one_namespace() {
     let Some((one, other)) = namespace("a_cookie_names_one_namespace").zip(namespace("a_cookie_names_one_namespace"))
     else {
