@@ -1,2 +1,56 @@
-//! x
-fn main() {}
+//! The commands of this repository: `cargo xtask COMMAND`, a file each.
+
+mod build;
+mod process;
+mod setup;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+use clap::{Parser, Subcommand};
+
+/// The commands of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Setup),
+    Build(build::Build),
+}
+
+fn main() -> ExitCode {
+    let Err(error) = Xtask::parse().command.run() else {
+        return ExitCode::SUCCESS;
+    };
+    report(&error);
+    ExitCode::FAILURE
+}
+
+// === impl Command ===
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Setup(setup) => setup.run(),
+            Self::Build(build) => build.run(),
+        }
+    }
+}
+
+/// Says what failed and why, without the backtrace that anyhow adds: a failed command explains itself.
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the program's own errors are told"
+)]
+fn report(error: &Error) {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+}

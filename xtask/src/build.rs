@@ -1,0 +1,100 @@
+//! `cargo xtask build`: the kernel programs first, then the agent which embeds them.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use crate::{
+    process,
+    setup::{self, Built, Need, Toolchain},
+    workspace,
+};
+
+/// Build the kernel programs and the agent
+#[derive(Args)]
+#[command(after_help = "The agent is target/debug/weft, or target/release/weft with --release.")]
+pub(crate) struct Build {
+    /// Build the agent with optimisations; the kernel programs always are
+    #[arg(long)]
+    release: bool,
+}
+
+/// How the agent is compiled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// Quick to build.
+    Debug,
+    /// Quick to run.
+    Release,
+}
+
+// === impl Build ===
+
+impl Build {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::ensure(&[Need::Build])?;
+        let profile = if self.release { Profile::Release } else { Profile::Debug };
+        process::step("kernel programs", kernel_programs)?;
+        let (weft, _) = process::step("agent", || agent(profile))?;
+        println!("{}", weft.display());
+        Ok(())
+    }
+}
+
+// === impl Profile ===
+
+impl Profile {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Debug => &[],
+            Self::Release => &["--release"],
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds the kernel programs and puts them where the agent's build script finds them.
+///
+/// The object is replaced only when it differs: else each run would build the agent anew.
+pub(crate) fn kernel_programs() -> Result<()> {
+    let target = workspace::target().join("bpf-build");
+    let mut build = process::cargo();
+    build
+        .args(["build", "--package", "agent-ebpf", "--release"])
+        .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
+        .arg(&target)
+        .env("RUSTC", Toolchain::find()?.rustc())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Cdebuginfo=2\x1f-Clink-arg=--btf")
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", Built::BpfLinker.program()?);
+    process::run(&mut build)?;
+
+    let built = target.join(TARGET).join("release/weft-ebpf");
+    let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let embedded = workspace::bpf_object();
+    if fs::read(&embedded).is_ok_and(|old| old == object) {
+        return Ok(());
+    }
+    let folder = embedded.parent().context("the object lies in a folder")?;
+    fs::create_dir_all(folder)?;
+    fs::write(&embedded, object).with_context(|| format!("cannot write {}", embedded.display()))
+}
+
+/// Builds the agent and returns its path.
+pub(crate) fn agent(profile: Profile) -> Result<PathBuf> {
+    let mut build = process::cargo();
+    build
+        .args(["build", "--package", "agent", "--bin", "weft"])
+        .args(profile.arguments());
+    process::run(&mut build)?;
+    Ok(workspace::target().join(profile.folder()).join("weft"))
+}
+
+const TARGET: &str = "bpfel-unknown-none";

@@ -1,0 +1,78 @@
+//! `cargo xtask setup`: everything the other commands need and cargo does not bring.
+//!
+//! Packages come from Debian; what we build ourselves goes into the user's cache folder, keyed by version, so that the
+//! next checkout finds it. What is there already is left alone.
+
+mod bpffs;
+mod built;
+mod packages;
+mod toolchain;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+pub(crate) use self::{built::Built, toolchain::Toolchain};
+
+/// Install what the other commands need: eBPF toolchain, bpf-linker, tools
+///
+/// Idempotent; the other commands run the part they need by themselves. Where it may not install (no root, no apt) it
+/// prints what is missing and the commands that bring it.
+#[derive(Args)]
+pub(crate) struct Setup {}
+
+/// The work which something is set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Building the kernel programs.
+    Build,
+    /// The tests in network namespaces, and the demo.
+    Test,
+    /// The benchmark.
+    Bench,
+    /// The checks that run before a merge.
+    Ci,
+}
+
+/// What is missing, and the command which brings it.
+struct Missing {
+    what: String,
+    command: String,
+}
+
+// === impl Setup ===
+
+impl Setup {
+    pub(crate) fn run(self) -> Result<()> {
+        ensure(&[Need::Build, Need::Test, Need::Bench, Need::Ci])
+    }
+}
+
+/// Sets up what `needs` are for, or fails with the commands that a person must run.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let absent = packages::absent(needs);
+    let mut missing = packages::install(&absent)?;
+    if missing.is_empty() {
+        Built::BpfLinker.ensure()?;
+        if needs.contains(&Need::Ci) {
+            Built::CargoDeny.ensure()?;
+        }
+    }
+    if needs.contains(&Need::Test) || needs.contains(&Need::Bench) {
+        missing.extend(bpffs::ensure()?);
+    }
+    if !missing.is_empty() {
+        bail!("{}", instructions(&missing));
+    }
+    println!("setup: all there, eBPF programs are built by {}", Toolchain::find()?);
+    Ok(())
+}
+
+fn instructions(missing: &[Missing]) -> String {
+    let lines = missing
+        .iter()
+        .flat_map(|item| [format!("  # {}", item.what), format!("  {}", item.command)]);
+    std::iter::once("cannot install this here; run as root:".to_owned())
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

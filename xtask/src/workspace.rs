@@ -1,0 +1,35 @@
+//! Where things lie: in the checkout, in its `target/`, and in the user's cache folder.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// The root of the checkout.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in a folder of the workspace")
+}
+
+/// The folder of cargo's output, as the cargo that runs us sees it.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+/// The linked kernel programs, where the agent's build script looks for them.
+pub(crate) fn bpf_object() -> PathBuf {
+    root().join("target/bpf/weft-ebpf")
+}
+
+/// The folder of a tool's version in the user's cache, shared by all checkouts.
+pub(crate) fn cache(tool: &str) -> Result<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+        .context("no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("weft").join(tool))
+}
