@@ -1,1 +1,44 @@
-//! x
+//! Simulated nodes and pods made of network namespaces, a real agent process on each node, and what is needed to look at them.
+//!
+//! ```text
+//! Lab ── underlay (a bridge in a namespace of its own)
+//!  ├── Node a ── eth0, bridge cni0, Agent (the `weft` process)
+//!  │     ├── Pod ── eth0, Servers (threads in its namespace)
+//!  │     └── Pod
+//!  ├── Node b ── …
+//!  └── Manifests: the folder which every agent of the lab reads
+//! ```
+//!
+//! Each value is a guard: what it made goes when it is dropped, also by a panic. What a killed run left behind is removed
+//! when the next one starts ([`Lab::new`]). Nothing here depends on the agent's own code, so that a test cannot agree with
+//! the agent on a mistake.
+
+mod address;
+mod agent;
+mod app;
+mod cgroup;
+mod client;
+mod kernel;
+mod lab;
+mod manifests;
+mod netns;
+mod node;
+mod pod;
+mod skip;
+mod sniffer;
+mod sweep;
+pub mod wait;
+
+pub use address::{Addresses, Family};
+pub use agent::{Agent, Launch, Outcome};
+pub use app::{App, Server};
+pub use cgroup::Cgroup;
+pub use client::{Dial, Talk};
+pub use kernel::{BpfIds, Census};
+pub use lab::Lab;
+pub use manifests::{Manifests, Object};
+pub use netns::Netns;
+pub use node::Node;
+pub use pod::{Pod, Start};
+pub use skip::{current_test, say_skipped};
+pub use sniffer::{Packet, Sniffer, Way};

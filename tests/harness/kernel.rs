@@ -1,0 +1,100 @@
+//! What the kernel holds, by its own lists.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _};
+
+use aya::{
+    maps::loaded_maps,
+    programs::{loaded_links, loaded_programs},
+};
+
+/// The ids of all BPF objects of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BpfIds {
+    /// Programs.
+    pub programs: BTreeSet<u32>,
+    /// Maps.
+    pub maps: BTreeSet<u32>,
+    /// Links.
+    pub links: BTreeSet<u32>,
+}
+
+/// Counts of what a pod or a process could leave behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// BPF programs.
+    pub programs: usize,
+    /// BPF maps.
+    pub maps: usize,
+    /// BPF links.
+    pub links: usize,
+    /// Network namespaces that the kernel still keeps, reachable by a name or not.
+    pub namespaces: usize,
+}
+
+// === impl BpfIds ===
+
+impl BpfIds {
+    /// Reads the kernel's lists. An object that goes meanwhile may be in or not.
+    pub fn read() -> Self {
+        Self {
+            programs: loaded_programs().flatten().map(|program| program.id()).collect(),
+            maps: loaded_maps().flatten().map(|map| map.id()).collect(),
+            links: loaded_links().flatten().map(|link| link.id()).collect(),
+        }
+    }
+
+    /// What is here and not there.
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            programs: &self.programs - &other.programs,
+            maps: &self.maps - &other.maps,
+            links: &self.links - &other.links,
+        }
+    }
+}
+
+// === impl Census ===
+
+impl Census {
+    /// Counts.
+    pub fn take() -> Self {
+        let ids = BpfIds::read();
+        Self {
+            programs: ids.programs.len(),
+            maps: ids.maps.len(),
+            links: ids.links.len(),
+            namespaces: namespaces(),
+        }
+    }
+}
+
+/// The number of objects in the slab of `struct net`: a namespace that only a socket or a descriptor keeps counts too.
+fn namespaces() -> usize {
+    let slabs = fs::read_to_string("/proc/slabinfo").expect("root may read /proc/slabinfo");
+    let line = slabs
+        .lines()
+        .find(|line| line.starts_with("net_namespace "))
+        .expect("struct net has a slab of its own");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|count| count.parse().ok())
+        .expect("the second column is a count")
+}
+
+/// The descriptors of a process.
+pub(crate) fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .map(Iterator::count)
+        .unwrap_or_default()
+}
+
+/// The network namespaces, by inode, which a process holds open by a descriptor.
+pub(crate) fn held_namespaces(pid: u32) -> BTreeSet<u64> {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("net:[")))
+        .filter_map(|entry| Some(fs::metadata(entry.path()).ok()?.ino()))
+        .collect()
+}

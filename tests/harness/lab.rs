@@ -1,0 +1,138 @@
+//! The laboratory: an underlay on which nodes stand, and the manifests that describe them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
+};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+    unistd::geteuid,
+};
+use tempfile::TempDir;
+
+use crate::{Manifests, Netns, Node, skip, sweep};
+
+/// An underlay of its own, without a link to the host: nothing of one lab reaches another.
+#[derive(Debug)]
+pub struct Lab {
+    shared: Arc<Shared>,
+    _alone: Alone,
+}
+
+/// What the nodes of a lab hold in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) underlay: Netns,
+    pub(crate) manifests: Manifests,
+    /// The beginning of each name of this lab.
+    pub(crate) prefix: String,
+    folder: TempDir,
+    nodes: AtomicU8,
+}
+
+/// Labs that count what the kernel holds run alone.
+#[derive(Debug)]
+enum Alone {
+    No(#[expect(dead_code, reason = "held only")] RwLockReadGuard<'static, ()>),
+    Yes(#[expect(dead_code, reason = "held only")] RwLockWriteGuard<'static, ()>),
+}
+
+// === impl Lab ===
+
+impl Lab {
+    /// Makes a lab without nodes.
+    pub fn new() -> Self {
+        Self::with(Alone::No(TURN.read().unwrap_or_else(|poisoned| poisoned.into_inner())))
+    }
+
+    /// Makes a lab while which no other of this process exists, for tests that count what the kernel holds.
+    pub fn alone() -> Self {
+        Self::with(Alone::Yes(
+            TURN.write().unwrap_or_else(|poisoned| poisoned.into_inner()),
+        ))
+    }
+
+    /// Adds a node.
+    pub fn node(&self, name: &str) -> Node {
+        let number = self.shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
+        Node::new(Arc::clone(&self.shared), name, number)
+    }
+
+    /// The folder that all agents of the lab read.
+    pub fn manifests(&self) -> &Manifests {
+        &self.shared.manifests
+    }
+
+    /// A folder for whatever the test needs.
+    pub fn folder(&self) -> &Path {
+        self.shared.folder()
+    }
+
+    fn with(alone: Alone) -> Self {
+        assert!(
+            geteuid().is_root(),
+            "these tests make network namespaces and load kernel programs: run them as root"
+        );
+        sweep::leftovers();
+        mount_bpffs();
+
+        static LABS: AtomicU32 = AtomicU32::new(1);
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("{}{number}-{}-", sweep::prefix(), short(&skip::current_test()));
+        let folder = TempDir::with_prefix(&prefix).expect("a temporary folder can be made");
+
+        let underlay = Netns::create(&format!("{prefix}underlay"));
+        underlay.ip("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");
+
+        let manifests = Manifests::new(folder.path());
+        let shared = Shared {
+            underlay,
+            manifests,
+            prefix,
+            folder,
+            nodes: AtomicU8::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+            _alone: alone,
+        }
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The last part of a test's path, cut to what file names bear.
+fn short(test: &str) -> String {
+    let name = test.rsplit("::").next().unwrap_or(test);
+    name.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .take(40)
+        .collect()
+}
+
+fn mount_bpffs() {
+    let path = PathBuf::from(sweep::BPFFS);
+    let mounted = statfs(&path).is_ok_and(|status| status.filesystem_type() == BPF_FS_MAGIC);
+    if !mounted {
+        mount(Some("bpf"), &path, Some("bpf"), MsFlags::empty(), None::<&str>).expect("bpffs can be mounted");
+    }
+}
+
+static TURN: RwLock<()> = RwLock::new(());

@@ -1,0 +1,147 @@
+//! A node: a namespace on the underlay, forwarding for its pods.
+
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use crate::{Addresses, Launch, Netns, Start, lab::Shared, sweep};
+
+/// A simulated node. Its routes to other nodes' pods go by a fixed rule, so nodes know nothing of each other.
+#[derive(Debug)]
+pub struct Node {
+    lab: Arc<Shared>,
+    name: String,
+    netns: Arc<Netns>,
+    number: u8,
+    hosts: AtomicU16,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub(crate) fn new(lab: Arc<Shared>, name: &str, number: u8) -> Self {
+        let name = format!("{}{name}", lab.prefix);
+        let netns = Arc::new(Netns::create(&name));
+        netns.run(|| {
+            for (key, value) in SETTINGS {
+                std::fs::write(format!("/proc/sys/net/{key}"), value).unwrap_or_else(|error| panic!("{key}: {error}"));
+            }
+        });
+
+        let (own, bridge) = (Addresses::node(number), Addresses::pod(number, 1));
+        let mut batch = format!(
+            "link set lo up\n\
+             link add eth0 type veth peer name node{number} netns {underlay}\n\
+             link add cni0 type bridge mcast_snooping 0\n\
+             address add {own4}/16 dev eth0\naddress add {own6}/64 dev eth0 nodad\n\
+             address add {bridge4}/16 dev cni0\naddress add {bridge6}/64 dev cni0 nodad\n\
+             link set eth0 up\nlink set cni0 up\n",
+            underlay = lab.underlay.name(),
+            own4 = own.v4,
+            own6 = own.v6,
+            bridge4 = bridge.v4,
+            bridge6 = bridge.v6,
+        );
+        for other in (1..=MOST).filter(|other| *other != number) {
+            let (pods, via) = (Addresses::pod(other, 0), Addresses::node(other));
+            batch += &format!(
+                "route add {}/16 via {}\nroute add {}/64 via {}\n",
+                pods.v4, via.v4, pods.v6, via.v6
+            );
+        }
+        netns.ip(&batch);
+        lab.underlay.ip(&format!("link set node{number} master br0 up\n"));
+
+        Self {
+            lab,
+            name,
+            netns,
+            number,
+            hosts: AtomicU16::new(10),
+        }
+    }
+
+    /// The node's name, unique on this machine: pins lie under it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace, which the agent runs in.
+    pub fn netns(&self) -> &Arc<Netns> {
+        &self.netns
+    }
+
+    /// Its addresses on the underlay.
+    pub fn addresses(&self) -> Addresses {
+        Addresses::node(self.number)
+    }
+
+    /// Its addresses on the pods' bridge, which probes come from.
+    pub fn gateway(&self) -> Addresses {
+        Addresses::pod(self.number, 1)
+    }
+
+    /// Prepares a pod, `namespace/name`.
+    pub fn pod(&self, name: &str) -> Start<'_> {
+        Start::new(self, name)
+    }
+
+    /// Prepares the node's agent.
+    pub fn agent(&self) -> Launch {
+        Launch::new(self)
+    }
+
+    /// Takes addresses of this node's range of which nothing ever answers: packets to it vanish on this node.
+    pub fn black_hole(&self) -> Addresses {
+        let addresses = self.next_addresses();
+        self.netns.ip(&format!(
+            "route add blackhole {}/32\nroute add blackhole {}/128\n",
+            addresses.v4, addresses.v6
+        ));
+        addresses
+    }
+
+    /// The folder of the node's pins.
+    pub fn pins(&self) -> PathBuf {
+        PathBuf::from(sweep::BPFFS).join("weft").join(&self.name)
+    }
+
+    /// The neighbour entry of an address is dropped, as the network would when another machine took it over.
+    pub fn forget_neighbour(&self, address: IpAddr) {
+        // There may be none.
+        let _ = self.netns.try_ip(&format!("neigh del {address} dev cni0\n"));
+    }
+
+    pub(crate) fn lab(&self) -> &Arc<Shared> {
+        &self.lab
+    }
+
+    pub(crate) fn next_addresses(&self) -> Addresses {
+        Addresses::pod(self.number, self.hosts.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        sweep::kill_inside(&HashSet::from([self.netns.inode()]));
+        sweep::unpin(&self.name);
+        // The veth is the underlay's too; without it nothing of this node answers, whoever still holds the namespace.
+        let _ = self.lab.underlay.try_ip(&format!("link del node{}\n", self.number));
+    }
+}
+
+/// How many nodes a lab may have.
+const MOST: u8 = 4;
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("ipv4/ip_forward", "1"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+];
