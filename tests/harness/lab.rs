@@ -118,13 +118,20 @@ impl Shared {
     }
 }
 
-/// The last part of a test's path, cut to what file names bear.
+/// The last part of a test's path as a part of a node's name may be written (RFC 1123), cut to a readable length.
 fn short(test: &str) -> String {
-    let name = test.rsplit("::").next().unwrap_or(test);
-    name.chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+    let name = test
+        .rsplit("::")
+        .next()
+        .unwrap_or(test)
+        .to_ascii_lowercase()
+        .replace('_', "-");
+    let name: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
         .take(40)
-        .collect()
+        .collect();
+    name.trim_matches('-').to_owned()
 }
 
 fn mount_bpffs() {
