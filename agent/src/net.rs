@@ -2,18 +2,25 @@
 //!
 //! Knows no mesh: pods are paths, process ids and UIDs as text, marks are numbers.
 
+mod address;
 mod error;
 mod listener;
 mod namespace;
+mod netlink;
 mod ports;
+mod route;
+mod rule;
 mod socket;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
+pub use address::{AddressWatch, DeviceIndex, OwnAddress, own_addresses};
 pub use error::NetError;
 pub use listener::{Backlog, ListenerPorts, listen};
 pub use namespace::{Cookie, NetNs};
 pub use ports::{PortsExhausted, SourcePort, SourcePorts};
+pub use route::{LocalDefault, default_device};
+pub use rule::{Packets, Rule};
 pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
 pub use sysctl::Sysctl;

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
+use netlink_packet_route::AddressFamily;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpSocket;
 
@@ -45,6 +46,15 @@ impl From<Family> for Domain {
         match family {
             Family::V4 => Self::IPV4,
             Family::V6 => Self::IPV6,
+        }
+    }
+}
+
+impl From<Family> for AddressFamily {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::Inet,
+            Family::V6 => Self::Inet6,
         }
     }
 }
