@@ -14,6 +14,7 @@ mod pod;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
+mod view;
 
 pub use candidates::{Candidates, Family, Place, merge_endpoints};
 pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
@@ -22,3 +23,4 @@ pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,
 };
+pub use view::{EndpointView, PodView, PortView, ServiceView};
