@@ -1,4 +1,88 @@
-//! x
+//! Weft's kernel programs: entries only. What they decide stands in `connect`, `lookup` and `sockops`.
+//!
+//! A function must not bear its section's name (`sockops`, `sk_lookup`): bpf-linker says "already defined".
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(
+    not(target_arch = "bpf"),
+    expect(dead_code, reason = "the entries exist for the kernel only; the host runs the tests")
+)]
+
+mod connect;
+mod ctx;
+mod lookup;
+mod maps;
+mod sockops;
+
+#[cfg(target_arch = "bpf")]
+mod entries {
+    use aya_ebpf::{
+        macros::{cgroup_sock_addr, sk_lookup, sock_ops},
+        programs::{SkLookupContext, SockAddrContext, SockOpsContext},
+    };
+
+    use crate::{
+        connect, ctx,
+        lookup::{self, Verdict},
+        sockops,
+    };
+
+    /// Marks what pods connect to by IPv4.
+    #[cgroup_sock_addr(connect4)]
+    pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
+        allow(connect::connect(&ctx::Connect::v4(&ctx)))
+    }
+
+    /// Marks what pods connect to by IPv6, v4-mapped addresses among it.
+    #[cgroup_sock_addr(connect6)]
+    pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
+        allow(connect::connect(&ctx::Connect::v6(&ctx)))
+    }
+
+    /// Records the agent's connections to applications.
+    #[sock_ops]
+    pub(crate) fn legs(ctx: SockOpsContext) -> u32 {
+        sockops::record_leg(&ctx::Socket::new(&ctx));
+        CONTINUE
+    }
+
+    /// Records the kubelet's probes.
+    #[sock_ops]
+    pub(crate) fn probes(ctx: SockOpsContext) -> u32 {
+        sockops::record_probe(&ctx::Socket::new(&ctx));
+        CONTINUE
+    }
+
+    /// Gives the connections of one pod to the agent.
+    #[sk_lookup]
+    pub(crate) fn lookup(ctx: SkLookupContext) -> u32 {
+        match lookup::lookup(&ctx::Lookup::new(&ctx)) {
+            Verdict::Pass => SK_PASS,
+            Verdict::Drop => SK_DROP,
+        }
+    }
+
+    fn allow(verdict: connect::Verdict) -> i32 {
+        match verdict {
+            connect::Verdict::Proceed => 1,
+            connect::Verdict::Refuse => 0,
+        }
+    }
+
+    /// The return value of a sockops program, which the callbacks used here ignore.
+    const CONTINUE: u32 = 1;
+    const SK_DROP: u32 = 0;
+    const SK_PASS: u32 = 1;
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+
+    /// Helpers such as `bpf_setsockopt` are for GPL-compatible programs only.
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
+
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,0 +1,104 @@
+//! Which connections of pods are captured. Nothing is rewritten: the mark leads the SYN to the pod's own listeners.
+
+use agent_common::{
+    Count, PodFlags,
+    mark::{CAPTURED, OURS},
+};
+use aya_log_ebpf::debug;
+
+use crate::{ctx::Connect, maps};
+
+/// What becomes of a connect().
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Proceed,
+    Refuse,
+}
+
+/// Marks the socket when its connection is to be captured.
+#[inline(always)]
+pub(crate) fn connect(socket: &Connect<'_>) -> Verdict {
+    if !socket.is_stream() {
+        return Verdict::Proceed;
+    }
+    let mark = socket.mark();
+    // At the cgroup's root the agent's own sockets pass here as well.
+    if mark & OURS != 0 {
+        return Verdict::Proceed;
+    }
+    let Some(flags) = maps::pod(socket.netns_cookie()) else {
+        return Verdict::Proceed;
+    };
+    let reason = reason(socket, flags);
+    let wanted = marked(mark, reason);
+    if wanted == mark || socket.set_mark(wanted).is_ok() {
+        debug!(
+            socket,
+            "connect to {:i}: reason {}",
+            socket.destination().address().octets(),
+            reason.index()
+        );
+        maps::count(reason);
+        return Verdict::Proceed;
+    }
+    let (count, verdict) = unmarkable(flags);
+    maps::count(count);
+    verdict
+}
+
+/// Why the connection is captured, or let go. Failing open is decided here and nowhere else.
+#[inline(always)]
+fn reason(socket: &Connect<'_>, flags: PodFlags) -> Count {
+    let destination = socket.destination();
+    if maps::never_captured(destination.address()) {
+        Count::NeverCaptured
+    } else if maps::exempt(destination) {
+        Count::Exempt
+    } else if flags.fail_closed() || maps::agent_lives() {
+        Count::Marked
+    } else {
+        Count::AgentAway
+    }
+}
+
+/// The mark that the socket must have: a socket may connect again, elsewhere, and be let go this time.
+#[inline(always)]
+fn marked(mark: u32, reason: Count) -> u32 {
+    if matches!(reason, Count::Marked) {
+        mark | CAPTURED
+    } else {
+        mark & !CAPTURED
+    }
+}
+
+/// What becomes of a socket whose mark cannot be set.
+#[inline(always)]
+fn unmarkable(flags: PodFlags) -> (Count, Verdict) {
+    if flags.fail_closed() {
+        (Count::MarkRefused, Verdict::Refuse)
+    } else {
+        (Count::MarkFailed, Verdict::Proceed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_captured_socket_keeps_the_bits_of_others() {
+        assert_eq!(marked(0x42, Count::Marked), 0x42 | CAPTURED);
+    }
+
+    #[test]
+    fn a_socket_that_is_let_go_loses_the_mark_of_its_last_connection() {
+        assert_eq!(marked(0x42 | CAPTURED, Count::AgentAway), 0x42);
+        assert_eq!(marked(0x42, Count::Exempt), 0x42);
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_marked_follows_the_pods_choice() {
+        assert_eq!(unmarkable(PodFlags::FAIL_OPEN), (Count::MarkFailed, Verdict::Proceed));
+        assert_eq!(unmarkable(PodFlags::FAIL_CLOSED), (Count::MarkRefused, Verdict::Refuse));
+    }
+}

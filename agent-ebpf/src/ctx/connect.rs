@@ -1,0 +1,98 @@
+//! The context of the connect programs.
+
+use agent_common::{Address, SocketAddress};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::bpf_sock_addr,
+    helpers::{bpf_get_netns_cookie, bpf_setsockopt},
+    programs::SockAddrContext,
+};
+
+use super::field;
+
+/// A socket in connect(), and where it wants to go.
+pub(crate) struct Connect<'a> {
+    context: &'a SockAddrContext,
+    raw: &'a bpf_sock_addr,
+    destination: SocketAddress,
+}
+
+// === impl Connect ===
+
+impl<'a> Connect<'a> {
+    /// Reads the destination of a `connect4` program, which must not read the fields of the other family.
+    #[inline(always)]
+    pub(crate) fn v4(context: &'a SockAddrContext) -> Self {
+        Self::new(context, |raw| Address::v4(field(&raw.user_ip4)))
+    }
+
+    /// Reads the destination of a `connect6` program.
+    #[inline(always)]
+    pub(crate) fn v6(context: &'a SockAddrContext) -> Self {
+        Self::new(context, |raw| super::v6(&raw.user_ip6))
+    }
+
+    /// Where the socket wants to go.
+    #[inline(always)]
+    pub(crate) fn destination(&self) -> SocketAddress {
+        self.destination
+    }
+
+    /// Whether this is a TCP or MPTCP socket: connect() of UDP sockets passes here too.
+    #[inline(always)]
+    pub(crate) fn is_stream(&self) -> bool {
+        field(&self.raw.type_) == SOCK_STREAM && matches!(field(&self.raw.protocol), IPPROTO_TCP | IPPROTO_MPTCP)
+    }
+
+    /// The cookie of the socket's network namespace.
+    #[inline(always)]
+    pub(crate) fn netns_cookie(&self) -> u64 {
+        // SAFETY: the helper takes this program type's own context.
+        unsafe { bpf_get_netns_cookie(self.context.as_ptr()) }
+    }
+
+    /// The socket's mark.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: the union has this one meaning for programs.
+        let socket = unsafe { self.raw.__bindgen_anon_1.sk };
+        // SAFETY: the kernel sets `sk` for each connect(); the verifier knows it as never null.
+        let socket = unsafe { &*socket };
+        field(&socket.mark)
+    }
+
+    /// Sets the socket's mark.
+    #[inline(always)]
+    pub(crate) fn set_mark(&self, mut mark: u32) -> Result<(), i64> {
+        // SAFETY: the helper takes this program type's own context and four readable bytes.
+        let error = unsafe {
+            bpf_setsockopt(
+                self.context.as_ptr(),
+                SOL_SOCKET,
+                SO_MARK,
+                (&raw mut mark).cast(),
+                size_of::<u32>() as i32,
+            )
+        };
+        if error == 0 { Ok(()) } else { Err(error) }
+    }
+
+    #[inline(always)]
+    fn new(context: &'a SockAddrContext, address: impl FnOnce(&bpf_sock_addr) -> Address) -> Self {
+        // SAFETY: the kernel hands a valid context for the time of the call, which the borrow does not outlive.
+        let raw = unsafe { &*context.sock_addr };
+        // The field holds the port in network order in its low half.
+        let port = field(&raw.user_port) as u16;
+        Self {
+            context,
+            raw,
+            destination: SocketAddress::new(address(raw), port),
+        }
+    }
+}
+
+const SOCK_STREAM: u32 = 1;
+const IPPROTO_TCP: u32 = 6;
+const IPPROTO_MPTCP: u32 = 262;
+const SOL_SOCKET: i32 = 1;
+const SO_MARK: i32 = 36;

@@ -1,0 +1,62 @@
+//! Which 4-tuples a pod's program must let through: the agent's own connections to applications, and the kubelet's probes.
+
+use agent_common::{
+    Count, Tuple,
+    mark::{CAPTURED, OURS},
+};
+use aya_log_ebpf::debug;
+
+use crate::{
+    ctx::Socket,
+    maps::{self, Record},
+};
+
+/// Records a connection of the agent to an application of an enrolled pod.
+#[inline(always)]
+pub(crate) fn record_leg(socket: &Socket<'_>) {
+    if !socket.connects() || !socket.mark().is_some_and(is_leg) || maps::pod(socket.netns_cookie()).is_none() {
+        return;
+    }
+    let tuple = socket.tuple();
+    debug!(socket, "leg to port {}", tuple.destination_port());
+    record(&Record::LEGS, &tuple, Count::LegRecorded, Count::LegLost);
+}
+
+/// Records a connection of the kubelet. Only from the host's own namespace: what else shares the cgroup is no kubelet.
+#[inline(always)]
+pub(crate) fn record_probe(socket: &Socket<'_>) {
+    if !socket.connects() || maps::host_cookie() != Some(socket.netns_cookie()) {
+        return;
+    }
+    let tuple = socket.tuple();
+    debug!(socket, "probe of port {}", tuple.destination_port());
+    record(&Record::PROBES, &tuple, Count::ProbeRecorded, Count::ProbeLost);
+}
+
+#[inline(always)]
+fn record(record: &Record, tuple: &Tuple, recorded: Count, lost: Count) {
+    maps::count(match record.insert(tuple) {
+        Ok(()) => recorded,
+        Err(_) => lost,
+    });
+}
+
+/// Whether the mark is that of the agent's sockets towards applications.
+#[inline(always)]
+fn is_leg(mark: u32) -> bool {
+    mark & (OURS | CAPTURED) == OURS | CAPTURED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_carries_both_bits() {
+        assert!(is_leg(OURS | CAPTURED));
+        assert!(is_leg(OURS | CAPTURED | 0x42));
+        assert!(!is_leg(OURS));
+        assert!(!is_leg(CAPTURED));
+        assert!(!is_leg(0));
+    }
+}
