@@ -2,6 +2,7 @@
 
 mod build;
 mod process;
+mod rooms;
 mod setup;
 mod workspace;
 
@@ -22,6 +23,7 @@ struct Xtask {
 enum Command {
     Setup(setup::Setup),
     Build(build::Build),
+    Rooms(rooms::Rooms),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ impl Command {
         match self {
             Self::Setup(setup) => setup.run(),
             Self::Build(build) => build.run(),
+            Self::Rooms(rooms) => rooms.run(),
         }
     }
 }
