@@ -1,6 +1,6 @@
 //! `cargo xtask build`: the kernel programs first, then the agent which embeds them.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     process,
     setup::{self, Built, Need, Toolchain},
+    timing::Timing,
     workspace,
 };
 
@@ -35,8 +36,9 @@ impl Build {
     pub(crate) fn run(self) -> Result<()> {
         setup::ensure(&[Need::Build])?;
         let profile = if self.release { Profile::Release } else { Profile::Debug };
-        process::step("kernel programs", kernel_programs)?;
-        let (weft, _) = process::step("agent", || agent(profile))?;
+        let mut timing = Timing::default();
+        timing.step("kernel programs", kernel_programs)?;
+        let weft = timing.step("agent", || agent(profile))?;
         println!("{}", weft.display());
         Ok(())
     }
@@ -64,19 +66,8 @@ impl Profile {
 ///
 /// The object is replaced only when it differs: else each run would build the agent anew.
 pub(crate) fn kernel_programs() -> Result<()> {
-    let target = workspace::target().join("bpf-build");
-    let mut build = process::cargo();
-    build
-        .args(["build", "--package", "agent-ebpf", "--release"])
-        .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
-        .arg(&target)
-        .env("RUSTC", Toolchain::find()?.rustc())
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Cdebuginfo=2\x1f-Clink-arg=--btf")
-        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", Built::BpfLinker.program()?);
-    process::run(&mut build)?;
-
-    let built = target.join(TARGET).join("release/weft-ebpf");
+    process::run(&mut for_bpf("build", &Toolchain::find()?)?)?;
+    let built = bpf_target().join(TARGET).join("release/weft-ebpf");
     let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let embedded = workspace::bpf_object();
     if fs::read(&embedded).is_ok_and(|old| old == object) {
@@ -85,6 +76,36 @@ pub(crate) fn kernel_programs() -> Result<()> {
     let folder = embedded.parent().context("the object lies in a folder")?;
     fs::create_dir_all(folder)?;
     fs::write(&embedded, object).with_context(|| format!("cannot write {}", embedded.display()))
+}
+
+/// Lints the kernel programs as they are built, by the clippy of the toolchain that builds them.
+///
+/// The flag reaches clippy by the wrapper: `cargo clippy` itself would run the clippy of the toolchain that runs us.
+pub(crate) fn lint_kernel_programs() -> Result<()> {
+    let toolchain = Toolchain::find()?;
+    let mut check = for_bpf("check", &toolchain)?;
+    check
+        .env("RUSTC_WORKSPACE_WRAPPER", toolchain.clippy())
+        .env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
+    process::run(&mut check)
+}
+
+fn for_bpf(command: &str, toolchain: &Toolchain) -> Result<Command> {
+    let mut cargo = process::cargo();
+    cargo
+        .args([command, "--package", "agent-ebpf", "--release"])
+        .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
+        .arg(bpf_target())
+        .env("RUSTC", toolchain.rustc())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Cdebuginfo=2\x1f-Clink-arg=--btf")
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", Built::BpfLinker.program()?);
+    Ok(cargo)
+}
+
+/// Apart from cargo's other output: another compiler's artefacts lie here.
+fn bpf_target() -> PathBuf {
+    workspace::target().join("bpf-build")
 }
 
 /// Builds the agent and returns its path.

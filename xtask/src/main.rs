@@ -1,9 +1,12 @@
 //! The commands of this repository: `cargo xtask COMMAND`, a file each.
 
 mod build;
+mod ci;
 mod process;
 mod rooms;
 mod setup;
+mod test;
+mod timing;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,6 +27,8 @@ enum Command {
     Setup(setup::Setup),
     Build(build::Build),
     Rooms(rooms::Rooms),
+    Test(test::Test),
+    Ci(ci::Ci),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +47,8 @@ impl Command {
             Self::Setup(setup) => setup.run(),
             Self::Build(build) => build.run(),
             Self::Rooms(rooms) => rooms.run(),
+            Self::Test(test) => test.run(),
+            Self::Ci(ci) => ci.run(),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -48,16 +47,6 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
-}
-
-/// Does `work` between two lines which say what it is and how long it took.
-pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
-    println!("==> {name}");
-    let start = Instant::now();
-    let result = work().with_context(|| format!("{name} failed after {:.1} s", start.elapsed().as_secs_f64()))?;
-    let took = start.elapsed();
-    println!("<== {name}: {:.1} s", took.as_secs_f64());
-    Ok((result, took))
 }
 
 /// The command as a person would type it, variables first.

@@ -23,6 +23,8 @@ enum Proof {
     Program(&'static str),
     /// Some compiler can build the kernel programs.
     Toolchain,
+    /// That compiler has its clippy.
+    Clippy,
     /// bpf-linker has been built.
     BpfLinker,
 }
@@ -34,6 +36,7 @@ impl Package {
         match self.proof {
             Proof::Program(program) => process::find(program).is_some(),
             Proof::Toolchain => Toolchain::find().is_ok(),
+            Proof::Clippy => Toolchain::find().is_ok_and(|toolchain| toolchain.clippy().is_file()),
             Proof::BpfLinker => Built::BpfLinker
                 .program()
                 .is_ok_and(|linker| process::runs(&linker, "--version")),
@@ -110,6 +113,12 @@ const PACKAGES: &[Package] = &[
         reason: "the library's source for rustc-web",
         needed_by: EVERYTHING,
         proof: Proof::Toolchain,
+    },
+    Package {
+        name: "rust-web-clippy",
+        reason: "lints the kernel programs with the toolchain that builds them",
+        needed_by: &[Need::Ci],
+        proof: Proof::Clippy,
     },
     Package {
         name: "llvm-22-dev",

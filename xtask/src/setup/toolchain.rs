@@ -50,6 +50,11 @@ impl Toolchain {
         &self.rustc
     }
 
+    /// Its clippy, which is installed beside it or not at all.
+    pub(crate) fn clippy(&self) -> PathBuf {
+        self.rustc.with_file_name("clippy-driver")
+    }
+
     fn complete(name: &'static str, rustc: PathBuf) -> Result<Self> {
         let version = Version::parse(&process::output(Command::new(&rustc).arg("-vV"))?)?;
         if version.minor < OLDEST_MINOR {
