@@ -4,8 +4,8 @@ mod skips;
 mod tally;
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Command, Stdio},
+    io::{self, BufRead as _, BufReader},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -97,15 +97,19 @@ fn tests(mut cargo: Command, test: &Test, arguments: &[&str]) -> Result<Tally> {
         .args(&test.filter)
         .args(&test.arguments);
     let line = process::line(&cargo);
+    // Results come by standard output, skips by standard error, past libtest's capture.
+    let (reader, writer) = io::pipe()?;
     let mut child = cargo
-        .stdout(Stdio::piped())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
         .spawn()
         .with_context(|| format!("cannot start: {line}"))?;
-    let stdout = child.stdout.take().context("the output is piped")?;
+    // It holds the pipe's other end, which must be closed before the lines can end.
+    drop(cargo);
     let mut tally = Tally::default();
-    for printed in BufReader::new(stdout).lines() {
+    for printed in BufReader::new(reader).lines() {
         let printed = printed.context("the tests' output is not UTF-8")?;
-        writeln!(std::io::stdout(), "{printed}")?;
+        println!("{printed}");
         tally.count(&printed);
     }
     let status = child.wait()?;
