@@ -3,11 +3,16 @@
 //! Knows no mesh: pods are paths, process ids and UIDs as text, marks are numbers.
 
 mod address;
+mod diag;
 mod error;
+mod leg;
 mod listener;
+mod locate;
 mod namespace;
 mod netlink;
+mod overflow;
 mod ports;
+mod process;
 mod route;
 mod rule;
 mod socket;
@@ -16,9 +21,13 @@ mod sysctl;
 mod tests;
 
 pub use address::{AddressWatch, DeviceIndex, OwnAddress, own_addresses};
+pub use diag::{ListedSocket, Listing, TcpState};
 pub use error::NetError;
+pub use leg::{Leg, LegError};
 pub use listener::{Backlog, ListenerPorts, listen};
+pub use locate::{PodProcesses, PortOwner};
 pub use namespace::{Cookie, NetNs};
+pub use overflow::listen_overflows;
 pub use ports::{PortsExhausted, SourcePort, SourcePorts};
 pub use route::{LocalDefault, default_device};
 pub use rule::{Packets, Rule};

@@ -51,12 +51,7 @@ impl Netlink {
 
     /// Asks for a change and waits until it is made.
     pub(super) fn change<M: NetlinkSerializable>(&self, message: M, flags: u16) -> io::Result<()> {
-        self.change_as(message.message_type(), message, flags)
-    }
-
-    /// Asks for a change whose type is not the one which the message's own kind implies.
-    pub(super) fn change_as<M: NetlinkSerializable>(&self, kind: u16, message: M, flags: u16) -> io::Result<()> {
-        let sequence = self.send(kind, message, NLM_F_ACK | flags)?;
+        let sequence = self.send(message, NLM_F_ACK | flags)?;
         self.receive::<Ignored>(sequence).map(drop)
     }
 
@@ -66,7 +61,7 @@ impl Netlink {
         M: NetlinkSerializable + NetlinkDeserializable + Clone,
     {
         loop {
-            let sequence = self.send(request.message_type(), request.clone(), NLM_F_DUMP)?;
+            let sequence = self.send(request.clone(), NLM_F_DUMP)?;
             let answer = self.receive(sequence)?;
             // What moved meanwhile may be missing: the list is read again.
             if answer.consistency == Consistency::Whole {
@@ -75,12 +70,11 @@ impl Netlink {
         }
     }
 
-    fn send<M: NetlinkSerializable>(&self, kind: u16, message: M, flags: u16) -> io::Result<u32> {
+    fn send<M: NetlinkSerializable>(&self, message: M, flags: u16) -> io::Result<u32> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(message));
         request.finalize();
-        request.header.message_type = kind;
         request.header.flags = NLM_F_REQUEST | flags;
         request.header.sequence_number = sequence;
         let mut buffer = vec![0; request.buffer_len()];

@@ -18,7 +18,8 @@ pub struct LocalDefault {
     pub family: Family,
     /// The device on which packets seem to arrive.
     pub device: DeviceIndex,
-    /// The address that sockets without one of their own get; IPv4 needs it, else that would be the destination.
+    /// The address that sockets without one of their own get. IPv4 needs it, else that would be the destination; IPv6
+    /// does without, and refuses one whose duplicate address detection has not ended.
     pub source: Option<IpAddr>,
     /// The table which holds the route.
     pub table: u32,

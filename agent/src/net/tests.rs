@@ -1,8 +1,11 @@
 //! Tests against this machine's kernel, in namespaces of their own that nothing outlives.
 
+mod legs;
 mod listeners;
 mod namespaces;
+mod pods;
 mod routing;
+mod sockets;
 
 use std::{process::Command, sync::mpsc, thread};
 
