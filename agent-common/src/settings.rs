@@ -8,6 +8,8 @@ use crate::layout::map_value;
 pub struct NodeSettings {
     host_cookie: u64,
     build: u64,
+    cgroup: u64,
+    kubelet_cgroup: u64,
 }
 
 /// What the connect programs know of an enrolled pod, the value of [`crate::names::map::PODS`].
@@ -43,7 +45,7 @@ pub enum Slot {
     DnsV6,
 }
 
-map_value!(NodeSettings, 16);
+map_value!(NodeSettings, 32);
 map_value!(PodFlags, 4);
 map_value!(PodSettings, 56);
 
@@ -52,7 +54,24 @@ map_value!(PodSettings, 56);
 impl NodeSettings {
     /// Joins the cookie of the namespace in which the kubelet runs, and which build of the programs is attached.
     pub const fn new(host_cookie: u64, build: u64) -> Self {
-        Self { host_cookie, build }
+        Self {
+            host_cookie,
+            build,
+            cgroup: 0,
+            kubelet_cgroup: 0,
+        }
+    }
+
+    /// Sets the id of the cgroup above all pods, to which programs are attached.
+    #[must_use]
+    pub const fn with_cgroup(self, cgroup: u64) -> Self {
+        Self { cgroup, ..self }
+    }
+
+    /// Sets the id of the kubelet's cgroup.
+    #[must_use]
+    pub const fn with_kubelet_cgroup(self, kubelet_cgroup: u64) -> Self {
+        Self { kubelet_cgroup, ..self }
     }
 
     /// The cookie of the namespace in which the kubelet runs.
@@ -64,6 +83,16 @@ impl NodeSettings {
     /// Which build of the programs is attached.
     pub const fn build(&self) -> u64 {
         self.build
+    }
+
+    /// The id of the cgroup above all pods to which programs are attached; 0 before that.
+    pub const fn cgroup(&self) -> u64 {
+        self.cgroup
+    }
+
+    /// The id of the kubelet's cgroup to which its program is attached; 0 before that.
+    pub const fn kubelet_cgroup(&self) -> u64 {
+        self.kubelet_cgroup
     }
 }
 

@@ -143,12 +143,13 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::pinned(64, 0);
 #[map]
 static DROPS: RingBuf = RingBuf::pinned(1 << 16, 0);
 
+// One of each for every pod: the agent says where they are pinned.
 #[map]
-static LISTENERS: SockMap = SockMap::pinned(Slot::ALL.len() as u32, 0);
+static LISTENERS: SockMap = SockMap::with_max_entries(Slot::ALL.len() as u32, 0);
 #[map]
-static OWN: HashMap<Address, u8> = HashMap::pinned(256, NO_PREALLOC);
+static OWN: HashMap<Address, u8> = HashMap::with_max_entries(256, NO_PREALLOC);
 #[map]
-static SETTINGS: Array<PodSettings> = Array::pinned(1, 0);
+static SETTINGS: Array<PodSettings> = Array::with_max_entries(1, 0);
 
 /// `BPF_F_NO_PREALLOC`: memory for what is in the map, not for what could be.
 const NO_PREALLOC: u32 = 1;

@@ -1,6 +1,7 @@
 //! Weft's agent, room by room. Imports go one way; `cargo xtask rooms` keeps the table.
 
 pub mod config;
+pub mod kernel;
 pub mod model;
 pub mod net;
 pub mod telemetry;
