@@ -3,6 +3,7 @@
 //! Knows no mesh: pods are paths, process ids and UIDs as text, marks are numbers.
 
 mod address;
+mod datagram;
 mod diag;
 mod error;
 mod leg;
@@ -21,6 +22,7 @@ mod sysctl;
 mod tests;
 
 pub use address::{AddressWatch, DeviceIndex, OwnAddress, own_addresses};
+pub use datagram::{CapturedDatagram, CapturedDatagrams, connect_datagrams, send_datagram_as};
 pub use diag::{ListedSocket, Listing, TcpState};
 pub use error::NetError;
 pub use leg::{Leg, LegError};

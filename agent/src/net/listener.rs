@@ -75,16 +75,22 @@ pub fn listen(
     let socket = netns.run(|| stream(family))??;
     socket.set_mark(mark.0).map_err(NetError::call("SO_MARK"))?;
     set_transparent(&socket, family)?;
-    if family == Family::V6 {
-        socket.set_only_v6(true).map_err(NetError::call("IPV6_V6ONLY"))?;
-    }
+    set_own_family_only(&socket, family)?;
     bind_first_free(&socket, family, ports)?;
     socket.listen(backlog).map_err(NetError::call("listen"))?;
     Ok(socket.into())
 }
 
+/// Keeps IPv4 out of an IPv6 socket: both families have a listener of their own.
+pub(super) fn set_own_family_only(socket: &Socket, family: Family) -> Result<(), NetError> {
+    match family {
+        Family::V4 => Ok(()),
+        Family::V6 => socket.set_only_v6(true).map_err(NetError::call("IPV6_V6ONLY")),
+    }
+}
+
 /// Binds without `SO_REUSEADDR`, so that a port in use by anybody on any address is refused by the kernel.
-fn bind_first_free(socket: &Socket, family: Family, ports: &ListenerPorts) -> Result<(), NetError> {
+pub(super) fn bind_first_free(socket: &Socket, family: Family, ports: &ListenerPorts) -> Result<(), NetError> {
     let loopback = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),

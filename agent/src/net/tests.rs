@@ -1,5 +1,6 @@
 //! Tests against this machine's kernel, in namespaces of their own that nothing outlives.
 
+mod datagrams;
 mod legs;
 mod listeners;
 mod namespaces;
