@@ -4,4 +4,5 @@ pub mod config;
 pub mod kernel;
 pub mod model;
 pub mod net;
+pub mod proxy;
 pub mod telemetry;

@@ -40,7 +40,7 @@ impl Telemetry {
         Self(Arc::new(Sinks { metrics, access_log }))
     }
 
-    /// Counts a connection as opened.
+    /// Counts a connection as opened, when its upstream has answered.
     pub fn opened(&self, direction: Direction) {
         self.0.metrics.opened(direction);
     }

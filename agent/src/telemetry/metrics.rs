@@ -97,6 +97,10 @@ impl ConnectionMetrics {
 
     pub(super) fn closed(&self, report: &Report) {
         let direction = report.direction;
+        // Which way a connection goes is known when its upstream answers; one that never got so far is counted here.
+        if report.connect_time.is_none() {
+            self.opened(direction);
+        }
         let way = WayLabels { direction };
         let end = EndLabels {
             direction,

@@ -1,0 +1,213 @@
+//! Step one: taking connections from a pod's listeners, whatever happens to some of them.
+
+use std::{
+    fs::File,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::spawn_local,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Listeners,
+    captured::{Captured, InTransit, OriginalDst},
+    door::OpenDoor,
+    identify, inbound,
+    lane::{Lane, Letter},
+    outbound,
+    stream::ResetOnDrop,
+};
+use crate::{
+    net::{self, Liveness},
+    telemetry::{Denied, Direction, Peer, Report},
+};
+
+/// One of a pod's listeners, registered with a lane.
+#[derive(Debug)]
+pub(super) struct Listener {
+    listener: TcpListener,
+    direction: Direction,
+    own: SocketAddr,
+    /// Given up for a moment where no descriptor is left, so that a client can be refused instead of left waiting.
+    reserve: Option<File>,
+}
+
+/// Registers a pod's listeners with the calling lane.
+pub(super) fn listeners(listeners: Listeners, liveness: Liveness) -> impl Iterator<Item = io::Result<Listener>> {
+    let Listeners { outbound, inbound } = listeners;
+    let outbound = outbound.into_iter().map(|listener| (listener, Direction::Outbound));
+    let inbound = inbound.into_iter().map(|listener| (listener, Direction::Inbound));
+    outbound.chain(inbound).map(move |(listener, direction)| {
+        // What is set on a listener is inherited by what it accepts (`sk_clone_lock`), at no cost per connection.
+        net::tune(&listener, liveness)?;
+        Ok(Listener {
+            own: listener.local_addr()?,
+            listener: TcpListener::from_std(listener)?,
+            direction,
+            reserve: reserve(),
+        })
+    })
+}
+
+/// Goes on with a connection which another lane accepted.
+pub(super) fn arrive(lane: &Rc<Lane>, connection: InTransit) {
+    match connection.arrive() {
+        Ok(captured) => serve(lane, captured),
+        Err(denied) => tracing::debug!(
+            reason = denied.label(),
+            "A connection cannot be registered with its lane"
+        ),
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Accepts until it is told to stop, then what is queued, then closes.
+    pub(super) async fn accept_until(mut self, stop: CancellationToken, door: Arc<OpenDoor>, lane: Rc<Lane>) {
+        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+            self.take(accepted, &door, &lane).await;
+        }
+        // Clients whose handshake is under way are not in the queue yet; nobody new is sent here any more.
+        let end = Instant::now() + LONGEST_FAREWELL;
+        while let Ok(accepted) = timeout(LAST_HANDSHAKE, self.listener.accept()).await {
+            self.take(accepted, &door, &lane).await;
+            if Instant::now() > end {
+                return;
+            }
+        }
+    }
+
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>, door: &Arc<OpenDoor>, lane: &Rc<Lane>) {
+        match accepted {
+            Ok((stream, client)) => admit(stream, client, self, door, lane),
+            Err(error) if exhausted(&error) => self.refuse_one(door, lane).await,
+            // The client gave up while it was queued (ECONNABORTED and what accept(2) lists beside it).
+            Err(error) => tracing::debug!(%error, "A connection ended before it was accepted"),
+        }
+    }
+
+    /// Uses the reserved descriptor to refuse the first in the queue, and waits where even that fails: never spins.
+    async fn refuse_one(&mut self, door: &Arc<OpenDoor>, lane: &Rc<Lane>) {
+        drop(self.reserve.take());
+        let accepted = timeout(Duration::ZERO, self.listener.accept()).await;
+        if let Ok(Ok((stream, client))) = accepted {
+            let destination = stream.local_addr().unwrap_or(self.own);
+            let refused = Refused {
+                stream,
+                client,
+                destination,
+                direction: self.direction,
+            };
+            refused.reset(Denied::DescriptorLimit, door, lane);
+        }
+        self.reserve = reserve();
+        sleep(BREATHER).await;
+    }
+}
+
+/// An accepted connection that is not served.
+struct Refused {
+    stream: TcpStream,
+    client: SocketAddr,
+    destination: SocketAddr,
+    direction: Direction,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn reset(self, denied: Denied, door: &OpenDoor, lane: &Lane) {
+        drop(ResetOnDrop::new(self.stream));
+        lane.shared.telemetry.closed(Report {
+            direction: self.direction,
+            source: Peer {
+                address: self.client,
+                pod: identify::source_pod(self.direction, self.client, door, lane),
+            },
+            original_destination: self.destination,
+            service: None,
+            destination: None,
+            opened: SystemTime::now(),
+            connect_time: None,
+            duration: Duration::ZERO,
+            bytes_sent: 0,
+            bytes_received: 0,
+            denied: Some(denied),
+        });
+    }
+}
+
+/// Gives a connection its place and its lane, or refuses it.
+fn admit(stream: TcpStream, client: SocketAddr, listener: &Listener, door: &Arc<OpenDoor>, lane: &Rc<Lane>) {
+    // Without an address of its own the connection is already reset.
+    let Ok(destination) = stream.local_addr() else {
+        return;
+    };
+    let direction = listener.direction;
+    let refused = |stream| Refused {
+        stream,
+        client,
+        destination,
+        direction,
+    };
+    if destination == listener.own {
+        return refused(stream).reset(Denied::DirectCall, door, lane);
+    }
+    let seat = match lane.load.seat(door) {
+        Ok(seat) => seat,
+        Err(denied) => return refused(stream).reset(denied, door, lane),
+    };
+    let destination = OriginalDst(destination);
+    let Some(other) = lane.less_busy() else {
+        let captured = Captured {
+            stream: ResetOnDrop::new(stream),
+            client,
+            destination,
+            direction,
+            seat,
+        };
+        return serve(lane, captured);
+    };
+    let seat = seat.moved_to(other.load());
+    match InTransit::new(stream, client, destination, direction, seat) {
+        Ok(connection) => other.send(Letter::Carry(Box::new(connection))),
+        Err(error) => tracing::debug!(%error, "A connection cannot leave its lane"),
+    }
+}
+
+/// Starts the connection's own task.
+fn serve(lane: &Rc<Lane>, captured: Captured) {
+    let lane = lane.clone();
+    match captured.direction {
+        Direction::Inbound => spawn_local(inbound::serve(captured, lane)),
+        Direction::Outbound | Direction::Local => spawn_local(outbound::serve(captured, lane)),
+    };
+}
+
+/// Whether descriptors or memory ran out: the connection stays queued and accept would fail again at once.
+fn exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
+    )
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// How long a handshake of this cluster may take; local ones take microseconds.
+const LAST_HANDSHAKE: Duration = Duration::from_millis(50);
+/// How long a listener that is still given connections stays open.
+const LONGEST_FAREWELL: Duration = Duration::from_millis(500);
+/// How long a listener waits when descriptors have run out.
+const BREATHER: Duration = Duration::from_millis(10);

@@ -1,0 +1,279 @@
+//! What is known of an open connection, from its accept to its report. All of it stays on one lane: no locks.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::Notify;
+
+use super::{captured::Captured, door::OpenDoor, identify, lane::Lane};
+use crate::{
+    model::{ObjectName, PodUid},
+    telemetry::{ConnectionId, Denied, Direction, LiveConnection, Peer, Phase, Report, Telemetry},
+};
+
+/// The open connections of a lane.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    open: RefCell<HashMap<ConnectionId, Rc<Live>>>,
+    emptied: Notify,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Live {
+    id: ConnectionId,
+    direction: Cell<Direction>,
+    source: SocketAddr,
+    source_pod: Option<ObjectName>,
+    original_destination: SocketAddr,
+    opened: SystemTime,
+    accepted: Instant,
+    door: Arc<OpenDoor>,
+    /// The captured pod at the other end, where this node has both.
+    far_door: OnceCell<Arc<OpenDoor>>,
+    service: OnceCell<ObjectName>,
+    destination: RefCell<Option<Peer>>,
+    connect_time: Cell<Option<Duration>>,
+    pub(super) sent: Cell<u64>,
+    pub(super) received: Cell<u64>,
+    denied: Cell<Option<Denied>>,
+    task: RefCell<Option<Waker>>,
+}
+
+/// Keeps a connection registered; its end is the report.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    live: Rc<Live>,
+    registry: Rc<Registry>,
+    telemetry: Telemetry,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// What `weft debug conn show` prints.
+    pub(super) fn show(&self) -> Vec<LiveConnection> {
+        self.open.borrow().values().map(|live| live.show()).collect()
+    }
+
+    /// Cuts one; false when it is not here.
+    pub(super) fn kill(&self, id: ConnectionId) -> bool {
+        let found = self.open.borrow().get(&id).cloned();
+        found.inspect(|live| live.cut(Denied::Killed)).is_some()
+    }
+
+    /// Cuts all that end at this pod.
+    pub(super) fn cut_pod(&self, uid: &PodUid) {
+        self.cut_where(Denied::PodGone, |live| {
+            let is_pod = |door: &Arc<OpenDoor>| door.pod.uid == *uid;
+            is_pod(&live.door) || live.far_door.get().is_some_and(is_pod)
+        });
+    }
+
+    /// Cuts all.
+    pub(super) fn cut_all(&self, denied: Denied) {
+        self.cut_where(denied, |_| true);
+    }
+
+    /// Waits until none is left.
+    pub(super) async fn empty(&self) {
+        let mut emptied = pin!(self.emptied.notified());
+        loop {
+            // Register before the check, so that the last end is not missed.
+            emptied.as_mut().enable();
+            if self.open.borrow().is_empty() {
+                return;
+            }
+            emptied.as_mut().await;
+            emptied.set(self.emptied.notified());
+        }
+    }
+
+    fn cut_where(&self, denied: Denied, affected: impl Fn(&Live) -> bool) {
+        self.open
+            .borrow()
+            .values()
+            .filter(|live| affected(live))
+            .for_each(|live| live.cut(denied));
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// Registers a connection until the guard is dropped.
+    pub(super) fn track(&self, captured: &Captured) -> Tracked {
+        let Captured {
+            stream: _,
+            client,
+            destination,
+            direction,
+            seat,
+        } = captured;
+        let live = Rc::new(Live {
+            id: self.next_id(),
+            direction: Cell::new(*direction),
+            source: *client,
+            source_pod: identify::source_pod(*direction, *client, &seat.door, self),
+            original_destination: destination.0,
+            opened: SystemTime::now(),
+            accepted: Instant::now(),
+            door: seat.door.clone(),
+            far_door: OnceCell::new(),
+            service: OnceCell::new(),
+            destination: RefCell::default(),
+            connect_time: Cell::default(),
+            sent: Cell::default(),
+            received: Cell::default(),
+            denied: Cell::default(),
+            task: RefCell::default(),
+        });
+        self.registry.open.borrow_mut().insert(live.id, live.clone());
+        Tracked {
+            live,
+            registry: self.registry.clone(),
+            telemetry: self.shared.telemetry.clone(),
+        }
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    /// Notes the service that the client asked for.
+    pub(super) fn asked_for(&self, service: &ObjectName) {
+        let _ = self.service.set(service.clone());
+    }
+
+    /// Notes who is to serve it.
+    pub(super) fn picked(&self, peer: Peer) {
+        self.destination.replace(Some(peer));
+    }
+
+    /// Notes that the other end is a captured pod of this node: one pass for both.
+    pub(super) fn ends_here(&self, door: &Arc<OpenDoor>) {
+        self.direction.set(Direction::Local);
+        let _ = self.far_door.set(door.clone());
+    }
+
+    /// Why it was refused or cut. The first reason stays.
+    pub(super) fn deny(&self, denied: Denied) {
+        if self.denied.get().is_none() {
+            self.denied.set(Some(denied));
+        }
+    }
+
+    /// Runs `work` to its end or to the cut of the connection.
+    pub(super) async fn unless_cut<T>(
+        &self,
+        mut work: Pin<impl DerefMut<Target: Future<Output = Result<T, Denied>>>>,
+    ) -> Result<T, Denied> {
+        poll_fn(|cx| {
+            if let Some(denied) = self.denied.get() {
+                return Poll::Ready(Err(denied));
+            }
+            if let poll @ Poll::Ready(_) = work.as_mut().poll(cx) {
+                return poll;
+            }
+            let mut task = self.task.borrow_mut();
+            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *task = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn cut(&self, denied: Denied) {
+        self.deny(denied);
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+
+    fn show(&self) -> LiveConnection {
+        let destination = self.destination.borrow();
+        let shown = |name: Option<&ObjectName>| name.map(ObjectName::to_string);
+        LiveConnection {
+            id: self.id,
+            direction: self.direction.get(),
+            phase: if self.connect_time.get().is_some() {
+                Phase::Open
+            } else {
+                Phase::Connecting
+            },
+            source: self.source,
+            source_pod: shown(self.source_pod.as_ref()),
+            original_destination: self.original_destination,
+            service: shown(self.service.get()),
+            destination: destination.as_ref().map(|peer| peer.address),
+            destination_pod: shown(destination.as_ref().and_then(|peer| peer.pod.as_ref())),
+            age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_sent: self.sent.get(),
+            bytes_received: self.received.get(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            direction: self.direction.get(),
+            source: Peer {
+                address: self.source,
+                pod: self.source_pod.clone(),
+            },
+            original_destination: self.original_destination,
+            service: self.service.get().cloned(),
+            destination: self.destination.borrow().clone(),
+            opened: self.opened,
+            connect_time: self.connect_time.get(),
+            duration: self.accepted.elapsed(),
+            bytes_sent: self.sent.get(),
+            bytes_received: self.received.get(),
+            denied: self.denied.get(),
+        }
+    }
+}
+
+// === impl Tracked ===
+
+impl Deref for Tracked {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.live
+    }
+}
+
+impl Tracked {
+    /// Notes that the upstream has answered, by when the direction is known.
+    pub(super) fn connected(&self) {
+        self.live.connect_time.set(Some(self.live.accepted.elapsed()));
+        self.telemetry.opened(self.live.direction.get());
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        let mut open = self.registry.open.borrow_mut();
+        open.remove(&self.live.id);
+        if open.is_empty() {
+            open.shrink_to(KEPT_CAPACITY);
+            self.registry.emptied.notify_waiters();
+        }
+        drop(open);
+        self.telemetry.closed(self.live.report());
+    }
+}
+
+/// How large the table of a lane without connections may stay.
+const KEPT_CAPACITY: usize = 1024;

@@ -1,0 +1,37 @@
+//! What the proxy may use.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use crate::net::Liveness;
+
+/// What the proxy may use.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads that carry connections.
+    pub lanes: NonZeroUsize,
+    /// Connections that one pod may hold.
+    pub max_connections_per_pod: u32,
+    /// Bytes that one pod's connections may hold in buffers.
+    pub max_buffer_per_pod: u64,
+    /// Bytes that all connections may hold in buffers.
+    pub max_buffer: u64,
+    /// How long an endpoint may take to answer.
+    pub connect_timeout: Duration,
+    /// How a dead peer of a proxied connection is noticed.
+    pub liveness: Liveness,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lanes: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            max_connections_per_pod: 10_000,
+            max_buffer_per_pod: 64 << 20,
+            max_buffer: 512 << 20,
+            connect_timeout: Duration::from_secs(5),
+            liveness: Liveness::default(),
+        }
+    }
+}
