@@ -11,6 +11,7 @@ mod index;
 mod mesh;
 mod name;
 mod pod;
+mod problem;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
@@ -20,6 +21,7 @@ pub use candidates::{Candidates, Family, Place, merge_endpoints};
 pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
 pub use name::{ObjectName, PodUid};
 pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
+pub use problem::{Problem, Severity};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,
 };

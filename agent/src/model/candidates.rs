@@ -1,7 +1,12 @@
 //! Which endpoints a client of this node may get: kube-proxy's `CategorizeEndpoints` and `topologyModeFromHints` (1.35),
 //! worked out when the mesh changes, so that a connection only picks.
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::Deref, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+    sync::Arc,
+};
 
 use super::{Endpoint, ServicePort, TrafficPolicy};
 
@@ -43,7 +48,7 @@ impl Candidates {
         let endpoints: Vec<&Arc<Endpoint>> = port
             .endpoints
             .iter()
-            .filter(|endpoint| Family::of(endpoint.address) == family)
+            .filter(|endpoint| Family::of(endpoint.address.ip()) == family)
             .collect();
         match policy {
             TrafficPolicy::Cluster => {
@@ -134,10 +139,10 @@ impl Deref for Candidates {
 
 impl Family {
     /// The family of an address.
-    pub fn of(address: SocketAddr) -> Self {
-        match address {
-            SocketAddr::V4(_) => Self::V4,
-            SocketAddr::V6(_) => Self::V6,
+    pub fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
         }
     }
 }

@@ -119,7 +119,7 @@ impl Index {
         let mut shared: Vec<(Family, TrafficPolicy, Candidates)> = Vec::new();
         for (ip, policy) in addresses {
             let address = SocketAddr::new(*ip, port.port);
-            let family = Family::of(address);
+            let family = Family::of(*ip);
             let known = shared
                 .iter()
                 .find(|(of, by, _)| (of, by) == (&family, policy))

@@ -136,6 +136,35 @@ impl Mesh {
         }
     }
 
+    /// The next mesh, unless these contents are what this one already holds; its generation is one higher.
+    ///
+    /// Pods and services that are as they were stay the same values, so that keeping an old mesh for a while costs little.
+    pub fn changed(&self, contents: Contents) -> Option<Self> {
+        let pods = contents
+            .pods
+            .into_iter()
+            .map(|pod| same_value(self.pods.get(&pod.uid), pod))
+            .collect();
+        let services = contents
+            .services
+            .into_iter()
+            .map(|service| same_value(self.services.get(&service.name), service))
+            .collect();
+        let next = Self::new(Contents {
+            generation: self.generation + 1,
+            pods,
+            services,
+            ..contents
+        });
+        let differs = next.node != self.node
+            || next.zone != self.zone
+            || next.config != self.config
+            || next.exemptions != self.exemptions
+            || next.pods != self.pods
+            || next.services != self.services;
+        differs.then_some(next)
+    }
+
     /// Says what the original destination of a connection is.
     ///
     /// Only cluster IPs refuse ports that their service has not. An external address may be a real machine's, whose
@@ -179,6 +208,10 @@ impl Destination {
             Self::Pod(_) | Self::Unknown => None,
         }
     }
+}
+
+fn same_value<T: PartialEq>(old: Option<&Arc<T>>, new: Arc<T>) -> Arc<T> {
+    old.filter(|old| **old == new).map_or(new, Arc::clone)
 }
 
 #[cfg(test)]

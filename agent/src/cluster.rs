@@ -1,0 +1,19 @@
+//! Where the mesh comes from: Kubernetes' objects, read from a folder of manifests.
+//!
+//! ```text
+//! YAML ─▶ k8s-openapi ─convert─▶ objects ─assemble─▶ model::Contents ─▶ Mesh
+//!            (files)                         └─check─▶ what does not fit together
+//! ```
+//!
+//! The only room that knows Kubernetes' types. What is found wrong becomes a [`Problem`](crate::model::Problem), never an
+//! error: one bad object must not take the others with it.
+
+mod assemble;
+mod check;
+mod convert;
+mod enrolment;
+mod field;
+pub mod files;
+mod names;
+mod objects;
+mod slices;

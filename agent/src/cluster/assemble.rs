@@ -1,0 +1,105 @@
+//! Objects become what a mesh is built from.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+
+use super::{
+    enrolment,
+    objects::{MeshSettings, Objects, Pod},
+    slices::Backends,
+};
+use crate::model::{self, Contents, EgressMode, Exemption, MeshConfig, ObjectName, Service};
+
+/// The service by which pods reach the API server, never captured.
+const API_SERVER: (&str, &str) = ("default", "kubernetes");
+
+/// What the agent of `node` sees.
+pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
+    let backends = Backends::new(objects);
+    let services: Vec<Arc<Service>> = objects
+        .services
+        .values()
+        .map(|service| {
+            Arc::new(Service {
+                ports: backends.ports(service),
+                ..service.service.clone()
+            })
+        })
+        .collect();
+    let here = objects.pods.iter().filter(|(_, pod)| pod.node.as_ref() == Some(node));
+    Contents {
+        generation: 0,
+        node: Arc::clone(node),
+        zone: objects.nodes.get(node).and_then(|node| node.zone.clone()),
+        config: config(objects),
+        pods: here
+            .map(|(name, pod)| Arc::new(local_pod(objects, name, pod)))
+            .collect(),
+        exemptions: exemptions(&services),
+        services,
+    }
+}
+
+/// The settings; where none was ever understood, the strict side of each.
+fn config(objects: &Objects) -> MeshConfig {
+    let given = match &objects.mesh_config {
+        MeshSettings::Absent => MeshConfig::default(),
+        MeshSettings::Undecodable => MeshConfig {
+            egress: EgressMode::Deny,
+            ..MeshConfig::default()
+        },
+        MeshSettings::Given(config) => MeshConfig::clone(config),
+    };
+    if !given.pod_cidrs.is_empty() {
+        return given;
+    }
+    let of_nodes: BTreeSet<_> = objects
+        .nodes
+        .values()
+        .flat_map(|node| node.pod_cidrs.iter().copied())
+        .collect();
+    MeshConfig {
+        pod_cidrs: of_nodes.into_iter().collect(),
+        ..given
+    }
+}
+
+fn local_pod(objects: &Objects, name: &ObjectName, pod: &Pod) -> model::Pod {
+    let namespace = objects.namespaces.get(&name.namespace);
+    model::Pod {
+        uid: pod.uid.clone(),
+        name: name.clone(),
+        service_account: Arc::clone(&pod.service_account),
+        labels: pod.labels.clone(),
+        ips: pod.ips.clone(),
+        ports: pod.ports.clone(),
+        probe_ports: pod.probe_ports.clone(),
+        netns: pod.netns.clone(),
+        enrolment: enrolment::decide(pod, namespace.map(|namespace| &**namespace)),
+        on_agent_failure: namespace
+            .map(|namespace| namespace.on_agent_failure)
+            .unwrap_or_default(),
+        terminating: pod.terminating,
+    }
+}
+
+/// The API server by its service's addresses and by its own.
+fn exemptions(services: &[Arc<Service>]) -> Vec<Exemption> {
+    let api_server = services
+        .iter()
+        .find(|service| (&*service.name.namespace, &*service.name.name) == API_SERVER);
+    let addresses: BTreeSet<Exemption> = api_server
+        .into_iter()
+        .flat_map(|service| service.ports.iter().map(move |port| (service, port)))
+        .flat_map(|(service, port)| {
+            let own = service
+                .cluster_ips
+                .iter()
+                .map(|ip| Exemption(SocketAddr::new(*ip, port.port)));
+            own.chain(port.endpoints.iter().map(|endpoint| Exemption(endpoint.address)))
+        })
+        .collect();
+    addresses.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Kubernetes' types become [`objects`](super::objects) here, at the door, one kind a file; each field that does not fit is
+//! a finding.
+
+mod mesh_config;
+mod namespace;
+mod node;
+mod pod;
+mod port;
+#[cfg(test)]
+pub(crate) mod sample;
+mod service;
+mod slice;
+
+pub(super) use mesh_config::{MeshConfigManifest, mesh_config};
+pub(super) use namespace::namespace;
+pub(super) use node::node;
+pub(super) use pod::pod;
+pub(super) use service::service;
+pub(super) use slice::slice;
+
+use std::net::IpAddr;
+
+use super::{
+    enrolment::MESH_LABEL,
+    field::{Field, Findings},
+    objects::MeshLabel,
+};
+
+/// Reads the label `weft.dev/mesh`.
+fn mesh_label<'a>(
+    labels: impl IntoIterator<Item = (&'a String, &'a String)>,
+    findings: &mut Findings,
+) -> Option<MeshLabel> {
+    let (_, value) = labels.into_iter().find(|(key, _)| *key == MESH_LABEL)?;
+    match value.as_str() {
+        "enabled" => Some(MeshLabel::Enabled),
+        "disabled" => Some(MeshLabel::Disabled),
+        other => {
+            let field = Field::at("metadata.labels").key(MESH_LABEL);
+            findings.error(field, format!("`{other}` is neither `enabled` nor `disabled`"));
+            None
+        }
+    }
+}
+
+/// Reads an address; a v4 address written as v6 becomes v4.
+fn ip(text: &str, field: &Field, findings: &mut Findings) -> Option<IpAddr> {
+    let parsed = text
+        .parse::<IpAddr>()
+        .map_err(|_| format!("`{text}` is not an IP address"));
+    findings.accept(field, parsed).map(|ip| ip.to_canonical())
+}

@@ -1,0 +1,122 @@
+//! Where in an object something was found, and what.
+
+use std::fmt;
+
+use crate::model::Severity;
+
+/// The path of a field, shown as Kubernetes does: `spec.ports[0].port`, `metadata.labels[weft.dev/mesh]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Field(Vec<Step>);
+
+/// One step of a [`Field`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Into a map.
+    Key(String),
+    /// Into a list.
+    Index(usize),
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// The field.
+    pub(crate) field: Field,
+    /// How bad it is.
+    pub(crate) severity: Severity,
+    /// What it is.
+    pub(crate) reason: String,
+}
+
+/// Everything that was found in one object.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+// === impl Field ===
+
+impl Field {
+    /// A field of the object itself, by keys joined with dots.
+    pub(crate) fn at(dotted: &str) -> Self {
+        Self(dotted.split('.').map(|key| Step::Key(key.into())).collect())
+    }
+
+    /// The field of that name below this one.
+    pub(crate) fn key(&self, key: impl Into<String>) -> Self {
+        self.then(Step::Key(key.into()))
+    }
+
+    /// The item of that index below this one.
+    pub(crate) fn index(&self, index: usize) -> Self {
+        self.then(Step::Index(index))
+    }
+
+    /// The way from the object to the field.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// The field one further step below this one.
+    pub(crate) fn then(&self, step: Step) -> Self {
+        Self(self.0.iter().cloned().chain([step]).collect())
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Key(key) if !key.chars().all(char::is_alphanumeric) => write!(f, "[{key}]")?,
+                Step::Key(key) if position == 0 => write!(f, "{key}")?,
+                Step::Key(key) => write!(f, ".{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Step> for Field {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        Self(steps.into_iter().collect())
+    }
+}
+
+// === impl Findings ===
+
+impl Findings {
+    /// Adds what makes the object unusable.
+    pub(crate) fn error(&mut self, field: Field, reason: impl Into<String>) {
+        self.add(Severity::Error, field, reason.into());
+    }
+
+    /// Adds what is worth a word.
+    pub(crate) fn notice(&mut self, field: Field, reason: impl Into<String>) {
+        self.add(Severity::Notice, field, reason.into());
+    }
+
+    /// The value, or an error at the field.
+    pub(crate) fn accept<T, E: fmt::Display>(&mut self, field: &Field, parsed: Result<T, E>) -> Option<T> {
+        parsed
+            .map_err(|error| self.error(field.clone(), error.to_string()))
+            .ok()
+    }
+
+    /// The object, unless something makes it unusable.
+    pub(crate) fn admit<T>(&self, object: T) -> Option<T> {
+        let unusable = self.0.iter().any(|finding| finding.severity == Severity::Error);
+        (!unusable).then_some(object)
+    }
+
+    /// What was found, in the order of finding.
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+
+    fn add(&mut self, severity: Severity, field: Field, reason: String) {
+        self.0.push(Finding {
+            field,
+            severity,
+            reason,
+        });
+    }
+}

@@ -1,0 +1,62 @@
+//! A folder of Kubernetes' manifests as the source of the mesh: read whole at the start, then followed.
+
+mod collect;
+mod decode;
+mod document;
+mod folder;
+mod follow;
+mod offline;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::model::{Mesh, Problem};
+
+pub use follow::follow;
+pub use offline::{Reviewed, Source, review};
+
+/// What the folder says at one moment.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The mesh; its generation counts up where it differs.
+    pub mesh: Arc<Mesh>,
+    /// All that is wrong with the folder, in the order of files and lines.
+    pub problems: Arc<[Problem]>,
+}
+
+/// Why a folder cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be listed.
+    #[error("cannot read the manifests in {}", path.display())]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The kernel does not tell of its changes.
+    #[error("cannot watch {}", path.display())]
+    Watch {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: notify::Error,
+    },
+    /// The thread that follows it cannot be started.
+    #[error("cannot start the thread that follows the manifests")]
+    Thread(#[source] io::Error),
+}
+
+// === impl Update ===
+
+impl Update {
+    /// The problems that are not in an earlier update, to be told once.
+    pub fn fresh_problems<'a>(&'a self, earlier: &'a Self) -> impl Iterator<Item = &'a Problem> {
+        self.problems
+            .iter()
+            .filter(|problem| !earlier.problems.contains(problem))
+    }
+}
+
+#[cfg(test)]
+mod tests;

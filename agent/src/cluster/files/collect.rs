@@ -1,0 +1,188 @@
+//! The entries of all files become one set of objects: last good states are kept, doubles are told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    super::{
+        check::check,
+        objects::{Key, Kind, MeshSettings, Object, Objects},
+    },
+    decode::{Content, Entry},
+};
+use crate::model::{Problem, Severity};
+
+/// What one file holds.
+#[derive(Debug)]
+pub(super) struct FileContent {
+    /// Its entries, in their order.
+    pub(super) entries: Vec<Entry>,
+    /// Why the file could not be read; its entries are then those of the last time.
+    pub(super) unreadable: Option<Problem>,
+}
+
+/// An object that counts, with the place where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) object: Object,
+    file: Arc<Path>,
+    line: u32,
+}
+
+/// What all files say together.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) placed: BTreeMap<Key, Placed>,
+    pub(super) objects: Objects,
+    /// In the order of files and lines.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Joins the files; `last` is what counted before.
+pub(super) fn collect(files: &BTreeMap<Arc<Path>, FileContent>, last: &BTreeMap<Key, Placed>) -> Collected {
+    let mut joined = Joined {
+        last,
+        ..Joined::default()
+    };
+    for (file, content) in files {
+        joined.problems.extend(content.unreadable.clone());
+        for entry in &content.entries {
+            joined.add(file, entry);
+        }
+    }
+    for (file, content) in files {
+        if content
+            .entries
+            .iter()
+            .any(|entry| matches!(entry.content, Content::Nameless))
+        {
+            joined.keep_unseen(file);
+        }
+    }
+    joined.finish()
+}
+
+/// What was joined so far.
+struct Joined<'a> {
+    last: &'a BTreeMap<Key, Placed>,
+    seen: BTreeMap<Key, (Arc<Path>, u32)>,
+    unread: BTreeSet<String>,
+    placed: BTreeMap<Key, Placed>,
+    undecodable: BTreeSet<Key>,
+    problems: Vec<Problem>,
+}
+
+// === impl Joined ===
+
+impl Default for Joined<'_> {
+    fn default() -> Self {
+        Self {
+            last: const { &BTreeMap::new() },
+            seen: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            placed: BTreeMap::new(),
+            undecodable: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl Joined<'_> {
+    fn add(&mut self, file: &Arc<Path>, entry: &Entry) {
+        let problem = |severity, object: Option<String>, reason| Problem {
+            file: Arc::clone(file),
+            line: Some(entry.line),
+            severity,
+            object,
+            field: None,
+            reason,
+        };
+        let (key, object) = match &entry.content {
+            Content::Object(key, object) => (key, object),
+            Content::Unread { kind } => {
+                if self.unread.insert(kind.clone()) {
+                    self.problems
+                        .push(problem(Severity::Notice, None, format!("{kind} is not read: skipped")));
+                }
+                return;
+            }
+            Content::Nameless => {
+                self.problems.extend(entry.problems.iter().cloned());
+                return;
+            }
+        };
+        if let Some((other, line)) = self.seen.get(key) {
+            let reason = format!("stands in {}:{line} already: this one does not count", other.display());
+            self.problems
+                .push(problem(Severity::Error, Some(key.to_string()), reason));
+            return;
+        }
+        self.seen.insert(key.clone(), (Arc::clone(file), entry.line));
+        let fresh = object.clone().map(|object| Placed {
+            object,
+            file: Arc::clone(file),
+            line: entry.line,
+        });
+        let kept = if fresh.is_none() {
+            self.last.get(key).cloned()
+        } else {
+            None
+        };
+        let suffix = if kept.is_some() {
+            "; its last good state is kept"
+        } else {
+            ""
+        };
+        self.problems
+            .extend(entry.problems.iter().cloned().map(|problem| match problem.severity {
+                Severity::Error => Problem {
+                    reason: format!("{}{suffix}", problem.reason),
+                    ..problem
+                },
+                Severity::Notice => problem,
+            }));
+        match fresh.or(kept) {
+            Some(placed) => drop(self.placed.insert(key.clone(), placed)),
+            None => drop(self.undecodable.insert(key.clone())),
+        }
+    }
+
+    /// Keeps what stood in a file of which a part has lost its name: it may be that part.
+    fn keep_unseen(&mut self, file: &Arc<Path>) {
+        for (key, placed) in self.last.iter().filter(|(_, placed)| placed.file == *file) {
+            if !self.seen.contains_key(key) {
+                self.placed.insert(key.clone(), placed.clone());
+            }
+        }
+    }
+
+    fn finish(mut self) -> Collected {
+        let mut objects = Objects::default();
+        if self.undecodable.iter().any(|key| key.kind == Kind::MeshConfig) {
+            objects.mesh_config = MeshSettings::Undecodable;
+        }
+        for (key, placed) in &self.placed {
+            objects.insert(key.name.clone(), placed.object.clone());
+        }
+        for (key, finding) in check(&objects) {
+            let Some(placed) = self.placed.get(&key) else { continue };
+            self.problems.push(Problem {
+                file: Arc::clone(&placed.file),
+                line: Some(placed.line),
+                severity: finding.severity,
+                object: Some(key.to_string()),
+                field: Some(finding.field.to_string()),
+                reason: finding.reason,
+            });
+        }
+        self.problems.sort();
+        Collected {
+            placed: self.placed,
+            objects,
+            problems: self.problems,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Documents become objects: which kind they are, Kubernetes' own decoding, then [`convert`](super::super::convert).
+
+use std::{path::Path, sync::Arc};
+
+use k8s_openapi::api::{core::v1, discovery};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+use serde_path_to_error::Segment;
+
+use super::{
+    super::{
+        convert,
+        field::{Field, Finding, Findings, Step},
+        names::Rule,
+        objects::{Key, Kind, Object},
+    },
+    document::{Node, Value, documents},
+};
+use crate::model::{ObjectName, Problem, Severity};
+
+/// What stands at one place of a file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) line: u32,
+    pub(super) content: Content,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// An object of a kind that is read; none where it could not be decoded.
+    Object(Key, Option<Object>),
+    /// An object of another kind.
+    Unread {
+        /// `apps/v1 Deployment`.
+        kind: String,
+    },
+    /// Something of which not even the name could be told.
+    Nameless,
+}
+
+/// Reads all objects of a file's text.
+pub(super) fn decode(file: &Arc<Path>, text: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for document in documents(text) {
+        match document {
+            Ok(node) => decode_node(file, &node, node.to_json(), &mut entries),
+            Err(syntax) => entries.push(Entry {
+                line: syntax.line,
+                content: Content::Nameless,
+                problems: vec![Problem {
+                    file: Arc::clone(file),
+                    line: Some(syntax.line),
+                    severity: Severity::Error,
+                    object: None,
+                    field: None,
+                    reason: syntax.reason,
+                }],
+            }),
+        }
+    }
+    entries
+}
+
+/// Reads an object, or each item of a list of objects.
+fn decode_node(file: &Arc<Path>, node: &Node, json: Json, entries: &mut Vec<Entry>) {
+    let item_kind = node.text("kind").and_then(|kind| kind.strip_suffix("List"));
+    let (Some(item_kind), Some(Value::List(items))) = (item_kind, node.get("items").map(|items| &items.value)) else {
+        entries.push(decode_object(file, node, json));
+        return;
+    };
+    for item in items {
+        let mut json = item.to_json();
+        // A typed list, as the API server answers, leaves out what its items are.
+        if let (Some(object), false) = (json.as_object_mut(), item_kind.is_empty()) {
+            object.entry("kind").or_insert_with(|| item_kind.into());
+            object
+                .entry("apiVersion")
+                .or_insert_with(|| node.text("apiVersion").unwrap_or_default().into());
+        }
+        decode_node(file, item, json, entries);
+    }
+}
+
+fn decode_object(file: &Arc<Path>, node: &Node, json: Json) -> Entry {
+    let mut findings = Findings::default();
+    let content = identify(&json, &mut findings);
+    let content = match content {
+        Content::Object(key, _) => {
+            let object = decode_kind(&key, json, &mut findings);
+            Content::Object(key, object)
+        }
+        other @ (Content::Unread { .. } | Content::Nameless) => other,
+    };
+    let label = match &content {
+        Content::Object(key, _) => Some(key.to_string()),
+        Content::Unread { .. } | Content::Nameless => None,
+    };
+    let problem = |finding: Finding| Problem {
+        file: Arc::clone(file),
+        line: Some(node.line_of(finding.field.steps())),
+        severity: finding.severity,
+        object: label.clone(),
+        field: Some(finding.field.to_string()).filter(|field| !field.is_empty()),
+        reason: finding.reason,
+    };
+    Entry {
+        line: node.line,
+        content,
+        problems: findings.into_vec().into_iter().map(problem).collect(),
+    }
+}
+
+/// Finds out which object it is, without which nothing about it can be kept or told.
+fn identify(json: &Json, findings: &mut Findings) -> Content {
+    let text = |pointer: &str| {
+        json.pointer(pointer)
+            .and_then(Json::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let (Some(kind_name), Some(api_version)) = (text("/kind"), text("/apiVersion")) else {
+        let missing = if text("/kind").is_none() { "kind" } else { "apiVersion" };
+        findings.error(Field::at(missing), "missing: this is no object of Kubernetes");
+        return Content::Nameless;
+    };
+    let unread = || Content::Unread {
+        kind: format!("{api_version} {kind_name}"),
+    };
+    let Some(kind) = Kind::named(kind_name) else {
+        return unread();
+    };
+    if group(api_version) != group(kind.api_version()) {
+        return unread();
+    }
+    let name_field = Field::at("metadata.name");
+    let Some(name) = text("/metadata/name") else {
+        findings.error(name_field, "missing");
+        return Content::Nameless;
+    };
+    let namespace = if kind.is_namespaced() {
+        text("/metadata/namespace").unwrap_or("default")
+    } else {
+        ""
+    };
+    if api_version != kind.api_version() {
+        let reason = format!("`{api_version}` is not read, only `{}`", kind.api_version());
+        findings.error(Field::at("apiVersion"), reason);
+    }
+    findings.accept(&name_field, name_rule(kind).check(name));
+    if kind.is_namespaced() {
+        findings.accept(&Field::at("metadata.namespace"), Rule::Label.check(namespace));
+    }
+    Content::Object(
+        Key {
+            kind,
+            name: ObjectName::new(namespace, name),
+        },
+        None,
+    )
+}
+
+fn decode_kind(key: &Key, json: Json, findings: &mut Findings) -> Option<Object> {
+    let name = &key.name;
+    let object = match key.kind {
+        Kind::Namespace => {
+            let namespace = convert::namespace(typed(json, findings)?, findings)?;
+            Object::Namespace(Arc::new(namespace))
+        }
+        Kind::Pod => Object::Pod(Arc::new(convert::pod(
+            typed::<v1::Pod>(json, findings)?,
+            name,
+            findings,
+        )?)),
+        Kind::Service => {
+            let service = convert::service(typed::<v1::Service>(json, findings)?, name, findings)?;
+            Object::Service(Arc::new(service))
+        }
+        Kind::EndpointSlice => {
+            let manifest = typed::<discovery::v1::EndpointSlice>(json, findings)?;
+            Object::EndpointSlice(Arc::new(convert::slice(manifest, name, findings)?))
+        }
+        Kind::Node => Object::Node(Arc::new(convert::node(typed(json, findings)?, findings)?)),
+        Kind::MeshConfig => {
+            let manifest = typed::<convert::MeshConfigManifest>(json, findings)?;
+            Object::MeshConfig(Arc::new(convert::mesh_config(manifest, findings)?))
+        }
+    };
+    Some(object)
+}
+
+/// Decodes into the type; fields that the type does not know are told, since they are most often misspelt.
+fn typed<T: DeserializeOwned + Serialize>(json: Json, findings: &mut Findings) -> Option<T> {
+    match serde_path_to_error::deserialize::<_, T>(&json) {
+        Ok(decoded) => {
+            let understood = serde_json::to_value(&decoded).unwrap_or(Json::Null);
+            unknown_fields(&json, &understood, &Field::default(), findings);
+            Some(decoded)
+        }
+        Err(error) => {
+            let field = error.path().iter().filter_map(step).collect();
+            findings.error(field, error.inner().to_string());
+            None
+        }
+    }
+}
+
+fn step(segment: &Segment) -> Option<Step> {
+    match segment {
+        Segment::Seq { index } => Some(Step::Index(*index)),
+        Segment::Map { key } => Some(Step::Key(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// Whatever was written but is not in what was understood.
+fn unknown_fields(written: &Json, understood: &Json, field: &Field, findings: &mut Findings) {
+    match (written, understood) {
+        (Json::Object(written), Json::Object(understood)) => {
+            for (key, value) in written.iter().filter(|(_, value)| !value.is_null()) {
+                match understood.get(key) {
+                    Some(known) => unknown_fields(value, known, &field.key(key), findings),
+                    None => findings.notice(field.key(key), "unknown field: it has no effect"),
+                }
+            }
+        }
+        (Json::Array(written), Json::Array(understood)) => {
+            for (index, (value, known)) in written.iter().zip(understood).enumerate() {
+                unknown_fields(value, known, &field.index(index), findings);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn name_rule(kind: Kind) -> Rule {
+    match kind {
+        Kind::Namespace | Kind::Service => Rule::Label,
+        Kind::Pod | Kind::EndpointSlice | Kind::Node | Kind::MeshConfig => Rule::Subdomain,
+    }
+}
+
+#[cfg(test)]
+mod tests;

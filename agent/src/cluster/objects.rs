@@ -1,0 +1,224 @@
+//! Kubernetes' objects as far as the mesh reads them, each valid in itself.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
+
+use ipnet::IpNet;
+
+use crate::model::{
+    self, ContainerPort, EndpointHints, Family, NotEnrolled, ObjectName, OnAgentFailure, PodUid, Transport,
+};
+
+/// The kinds that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Namespace,
+    Pod,
+    Service,
+    EndpointSlice,
+    Node,
+    MeshConfig,
+}
+
+/// What tells one object from all others; the namespace is empty for kinds of the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) kind: Kind,
+    pub(crate) name: ObjectName,
+}
+
+/// An object of one of the kinds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Object {
+    Namespace(Arc<Namespace>),
+    Pod(Arc<Pod>),
+    Service(Arc<Service>),
+    EndpointSlice(Arc<Slice>),
+    Node(Arc<Node>),
+    MeshConfig(Arc<model::MeshConfig>),
+}
+
+/// All objects, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects {
+    pub(crate) namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
+    pub(crate) pods: BTreeMap<ObjectName, Arc<Pod>>,
+    pub(crate) services: BTreeMap<ObjectName, Arc<Service>>,
+    pub(crate) slices: BTreeMap<ObjectName, Arc<Slice>>,
+    pub(crate) nodes: BTreeMap<Arc<str>, Arc<Node>>,
+    pub(crate) mesh_config: MeshSettings,
+}
+
+/// What is known of the object MeshConfig.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum MeshSettings {
+    /// There is none: the defaults hold.
+    #[default]
+    Absent,
+    /// There is one, of which no good state was ever seen.
+    Undecodable,
+    /// As it says.
+    Given(Arc<model::MeshConfig>),
+}
+
+/// A Namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Namespace {
+    pub(crate) enrols: Option<MeshLabel>,
+    pub(crate) on_agent_failure: OnAgentFailure,
+}
+
+/// The label `weft.dev/mesh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MeshLabel {
+    Enabled,
+    Disabled,
+}
+
+/// A Pod, of any node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pod {
+    pub(crate) uid: PodUid,
+    pub(crate) service_account: Arc<str>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) enrols: Option<MeshLabel>,
+    /// What keeps it out of the mesh whatever the labels say.
+    pub(crate) obstacle: Option<NotEnrolled>,
+    pub(crate) node: Option<Arc<str>>,
+    pub(crate) ips: Vec<IpAddr>,
+    pub(crate) ports: Vec<ContainerPort>,
+    pub(crate) probe_ports: Vec<u16>,
+    pub(crate) netns: Option<PathBuf>,
+    pub(crate) hostname: Option<Arc<str>>,
+    pub(crate) subdomain: Option<String>,
+    pub(crate) ready: bool,
+    pub(crate) terminating: bool,
+}
+
+/// A Service, its ports still without endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) service: model::Service,
+    /// Empty where there is none: the endpoints come from slices only.
+    pub(crate) selector: BTreeMap<String, String>,
+    /// The target of each port of the service.
+    pub(crate) targets: Vec<PortReference>,
+    pub(crate) families: Vec<Family>,
+}
+
+/// A port by number or by the name that a container gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PortReference {
+    Number(u16),
+    Name(String),
+}
+
+/// An EndpointSlice with the service that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) service: Option<ObjectName>,
+    pub(crate) ports: Vec<SlicePort>,
+    pub(crate) endpoints: Vec<SliceEndpoint>,
+}
+
+/// A port of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlicePort {
+    pub(crate) name: String,
+    pub(crate) transport: Transport,
+    pub(crate) port: u16,
+}
+
+/// An endpoint of a slice, which serves all ports of the slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SliceEndpoint {
+    pub(crate) ip: IpAddr,
+    pub(crate) ready: bool,
+    pub(crate) serving: bool,
+    pub(crate) terminating: bool,
+    pub(crate) node: Option<Arc<str>>,
+    pub(crate) zone: Option<Arc<str>>,
+    pub(crate) hints: EndpointHints,
+    pub(crate) hostname: Option<Arc<str>>,
+    pub(crate) pod: Option<(PodUid, ObjectName)>,
+}
+
+/// A Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) zone: Option<Arc<str>>,
+    pub(crate) pod_cidrs: Vec<IpNet>,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    const ALL: [Self; 6] = [
+        Self::Namespace,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Node,
+        Self::MeshConfig,
+    ];
+
+    /// The kind of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.label() == name)
+    }
+
+    /// The name as manifests write it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Node => "Node",
+            Self::MeshConfig => "MeshConfig",
+        }
+    }
+
+    /// The version that is read.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Pod | Self::Service | Self::Node => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::MeshConfig => "mesh.weft.dev/v1alpha1",
+        }
+    }
+
+    /// Whether its objects live in namespaces.
+    pub(crate) fn is_namespaced(self) -> bool {
+        match self {
+            Self::Pod | Self::Service | Self::EndpointSlice => true,
+            Self::Namespace | Self::Node | Self::MeshConfig => false,
+        }
+    }
+}
+
+// === impl Key ===
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.namespace.is_empty() {
+            true => write!(f, "{} {}", self.kind.label(), self.name.name),
+            false => write!(f, "{} {}", self.kind.label(), self.name),
+        }
+    }
+}
+
+// === impl Objects ===
+
+impl Objects {
+    /// Adds an object under its name.
+    pub(crate) fn insert(&mut self, name: ObjectName, object: Object) {
+        match object {
+            Object::Namespace(namespace) => drop(self.namespaces.insert(name.name, namespace)),
+            Object::Pod(pod) => drop(self.pods.insert(name, pod)),
+            Object::Service(service) => drop(self.services.insert(name, service)),
+            Object::EndpointSlice(slice) => drop(self.slices.insert(name, slice)),
+            Object::Node(node) => drop(self.nodes.insert(name.name, node)),
+            Object::MeshConfig(config) => self.mesh_config = MeshSettings::Given(config),
+        }
+    }
+}
