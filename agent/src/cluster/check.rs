@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     net::IpAddr,
 };
 
@@ -11,33 +12,24 @@ use super::{
     objects::{Key, Kind, Objects, PortReference, Service},
     slices::{Backends, target_of},
 };
-use crate::model::{NotEnrolled, ObjectName, PodUid};
+use crate::model::{NotEnrolled, ObjectName};
 
 /// Looks for what its author will not have meant.
 pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
-    let backends = Backends::new(objects);
     let mut checked = Checked::default();
-    checked.service_addresses(objects);
-    checked.pod_addresses(objects);
-    checked.pod_uids(objects);
+    checked.unique(Kind::Service, "spec.clusterIPs", cluster_ips(objects));
+    checked.unique(Kind::Pod, "status.podIPs", pod_ips(objects));
+    checked.unique(
+        Kind::Pod,
+        "metadata.uid",
+        objects.pods.iter().map(|(name, pod)| (name, &pod.uid)).collect(),
+    );
     checked.namespaces(objects);
+    let backends = Backends::new(objects);
     for service in objects.services.values() {
-        checked.add(Kind::Service, &service.service.name, |findings| {
-            selector(service, &backends, findings)
-        });
+        checked.selector(service, &backends);
     }
-    for (name, slice) in &objects.slices {
-        let Some(service) = slice
-            .service
-            .as_ref()
-            .filter(|service| !objects.services.contains_key(*service))
-        else {
-            continue;
-        };
-        checked.add(Kind::EndpointSlice, name, |findings| {
-            findings.notice(Field::at("metadata.labels"), format!("there is no Service {service}"));
-        });
-    }
+    checked.slices(objects);
     checked.0
 }
 
@@ -59,52 +51,16 @@ impl Checked {
             .extend(findings.into_vec().into_iter().map(|finding| (key.clone(), finding)));
     }
 
-    fn service_addresses(&mut self, objects: &Objects) {
-        let mut owners: BTreeMap<IpAddr, &ObjectName> = BTreeMap::new();
-        for (name, service) in &objects.services {
-            for ip in &service.service.cluster_ips {
-                let owner = *owners.entry(*ip).or_insert(name);
-                if owner != name {
-                    self.add(Kind::Service, name, |findings| {
-                        findings.error(
-                            Field::at("spec.clusterIPs"),
-                            format!("{ip} is already Service {owner}'s"),
-                        );
-                    });
-                }
-            }
-        }
-    }
-
-    fn pod_addresses(&mut self, objects: &Objects) {
-        let mut owners: BTreeMap<IpAddr, &ObjectName> = BTreeMap::new();
-        for (name, pod) in &objects.pods {
-            if let Some(NotEnrolled::HostNetwork | NotEnrolled::Ended) = pod.obstacle {
+    /// Tells whoever claims what another one, first by name, has already.
+    fn unique<T: Ord + Display>(&mut self, kind: Kind, field: &str, claims: Vec<(&ObjectName, T)>) {
+        let mut owners: BTreeMap<T, &ObjectName> = BTreeMap::new();
+        for (name, claimed) in claims {
+            if let Some(owner) = owners.get(&claimed) {
+                let reason = format!("{claimed} is already {} {owner}'s", kind.label());
+                self.add(kind, name, |findings| findings.error(Field::at(field), reason));
                 continue;
             }
-            for ip in &pod.ips {
-                let owner = *owners.entry(*ip).or_insert(name);
-                if owner != name {
-                    self.add(Kind::Pod, name, |findings| {
-                        findings.error(Field::at("status.podIPs"), format!("{ip} is already Pod {owner}'s"));
-                    });
-                }
-            }
-        }
-    }
-
-    fn pod_uids(&mut self, objects: &Objects) {
-        let mut owners: BTreeMap<&PodUid, &ObjectName> = BTreeMap::new();
-        for (name, pod) in &objects.pods {
-            let owner = *owners.entry(&pod.uid).or_insert(name);
-            if owner != name {
-                self.add(Kind::Pod, name, |findings| {
-                    findings.error(
-                        Field::at("metadata.uid"),
-                        format!("{} is already Pod {owner}'s", pod.uid),
-                    );
-                });
-            }
+            owners.insert(claimed, name);
         }
     }
 
@@ -113,36 +69,75 @@ impl Checked {
         let mut told = BTreeSet::new();
         for (name, pod) in &objects.pods {
             let known = objects.namespaces.contains_key(&name.namespace) || pod.enrols.is_some();
-            if !known && told.insert(&name.namespace) {
-                let reason = format!(
-                    "there is no Namespace {}: its pods are enrolled by their own label `{MESH_LABEL}` only",
-                    name.namespace
-                );
-                self.add(Kind::Pod, name, |findings| {
-                    findings.notice(Field::at("metadata.namespace"), reason)
-                });
+            if known || !told.insert(&name.namespace) {
+                continue;
             }
+            let reason = format!(
+                "there is no Namespace {}: its pods are enrolled by their own label `{MESH_LABEL}` only",
+                name.namespace
+            );
+            self.add(Kind::Pod, name, |findings| {
+                findings.notice(Field::at("metadata.namespace"), reason)
+            });
+        }
+    }
+
+    fn selector(&mut self, service: &Service, backends: &Backends<'_>) {
+        let name = &service.service.name;
+        if service.selector.is_empty() || backends.has_slices(name) {
+            return;
+        }
+        let pods: Vec<_> = backends.selection(service).collect();
+        if pods.is_empty() {
+            self.add(Kind::Service, name, |findings| {
+                findings.notice(Field::at("spec.selector"), "it selects no pod")
+            });
+            return;
+        }
+        for (index, (port, target)) in service.service.ports.iter().zip(&service.targets).enumerate() {
+            let PortReference::Name(port_name) = target else {
+                continue;
+            };
+            if pods
+                .iter()
+                .any(|(_, pod)| target_of(&pod.ports, port.transport, target).is_some())
+            {
+                continue;
+            }
+            let field = Field::at("spec.ports").index(index).key("targetPort");
+            let reason = format!("no selected pod has a port named `{port_name}`");
+            self.add(Kind::Service, name, |findings| findings.notice(field, reason));
+        }
+    }
+
+    fn slices(&mut self, objects: &Objects) {
+        for (name, slice) in &objects.slices {
+            let Some(service) = slice
+                .service
+                .as_ref()
+                .filter(|service| !objects.services.contains_key(*service))
+            else {
+                continue;
+            };
+            let reason = format!("there is no Service {service}");
+            self.add(Kind::EndpointSlice, name, |findings| {
+                findings.notice(Field::at("metadata.labels"), reason)
+            });
         }
     }
 }
 
-fn selector(service: &Service, backends: &Backends<'_>, findings: &mut Findings) {
-    if service.selector.is_empty() || backends.has_slices(&service.service.name) {
-        return;
-    }
-    let pods: Vec<_> = backends.selection(service).collect();
-    if pods.is_empty() {
-        findings.notice(Field::at("spec.selector"), "it selects no pod");
-        return;
-    }
-    for (index, (port, target)) in service.service.ports.iter().zip(&service.targets).enumerate() {
-        let PortReference::Name(name) = target else { continue };
-        if !pods
-            .iter()
-            .any(|(_, pod)| target_of(&pod.ports, port.transport, target).is_some())
-        {
-            let field = Field::at("spec.ports").index(index).key("targetPort");
-            findings.notice(field, format!("no selected pod has a port named `{name}`"));
-        }
-    }
+fn cluster_ips(objects: &Objects) -> Vec<(&ObjectName, IpAddr)> {
+    let services = objects.services.iter();
+    services
+        .flat_map(|(name, service)| service.service.cluster_ips.iter().map(move |ip| (name, *ip)))
+        .collect()
+}
+
+/// The addresses that pods have for themselves.
+fn pod_ips(objects: &Objects) -> Vec<(&ObjectName, IpAddr)> {
+    let shared = [Some(NotEnrolled::HostNetwork), Some(NotEnrolled::Ended)];
+    let pods = objects.pods.iter().filter(|(_, pod)| !shared.contains(&pod.obstacle));
+    pods.flat_map(|(name, pod)| pod.ips.iter().map(move |ip| (name, *ip)))
+        .collect()
 }

@@ -20,6 +20,8 @@ pub(super) use slice::slice;
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{
     enrolment::MESH_LABEL,
     field::{Field, Findings},
@@ -45,8 +47,17 @@ fn mesh_label<'a>(
 
 /// Reads an address; a v4 address written as v6 becomes v4.
 fn ip(text: &str, field: &Field, findings: &mut Findings) -> Option<IpAddr> {
-    let parsed = text
-        .parse::<IpAddr>()
-        .map_err(|_| format!("`{text}` is not an IP address"));
-    findings.accept(field, parsed).map(|ip| ip.to_canonical())
+    let ip = text.parse::<IpAddr>().ok();
+    findings
+        .accept(field, ip.ok_or_else(|| format!("`{text}` is not an IP address")))
+        .map(|ip| ip.to_canonical())
+}
+
+/// Reads an address range.
+fn range(text: &str, field: &Field, findings: &mut Findings) -> Option<IpNet> {
+    let range = text.parse::<IpNet>().ok();
+    findings.accept(
+        field,
+        range.ok_or_else(|| format!("`{text}` is not an address range such as 10.0.0.0/8")),
+    )
 }

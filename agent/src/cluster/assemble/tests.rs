@@ -1,1 +1,145 @@
+//! What an agent sees of the objects.
 
+use super::{
+    super::{
+        convert::sample::{mk_pod, mk_service},
+        objects::{MeshLabel, Namespace, Node},
+    },
+    *,
+};
+use crate::model::{Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::NODE};
+
+fn mk_objects() -> Objects {
+    let mut objects = Objects::default();
+    objects
+        .pods
+        .insert(ObjectName::new("default", "web"), Arc::new(mk_pod("web", "10.0.0.1")));
+    objects
+}
+
+fn assembled(objects: &Objects) -> Mesh {
+    Mesh::new(assemble(objects, &NODE.into()))
+}
+
+fn only_pod(objects: &Objects) -> model::Pod {
+    let mesh = assembled(objects);
+    let mut pods = mesh.pods.values();
+    let pod = pods.next().unwrap();
+    assert_eq!(pods.next(), None);
+    model::Pod::clone(pod)
+}
+
+#[test]
+fn pods_of_this_node_are_seen_and_those_of_others_are_not() {
+    let mut objects = mk_objects();
+    let elsewhere = Pod {
+        node: Some("node-2".into()),
+        ..mk_pod("far", "10.0.1.1")
+    };
+    objects
+        .pods
+        .insert(ObjectName::new("default", "far"), Arc::new(elsewhere));
+    let unscheduled = Pod {
+        node: None,
+        ..mk_pod("none", "10.0.1.2")
+    };
+    objects
+        .pods
+        .insert(ObjectName::new("default", "none"), Arc::new(unscheduled));
+    assert_eq!(&*only_pod(&objects).name.name, "web");
+}
+
+#[test]
+fn the_namespace_decides_enrolment_and_failure() {
+    let mut objects = mk_objects();
+    let pod = only_pod(&objects);
+    assert_eq!(
+        (pod.enrolment, pod.on_agent_failure),
+        (Enrolment::Out(NotEnrolled::NoLabel), OnAgentFailure::Open)
+    );
+    let namespace = Namespace {
+        enrols: Some(MeshLabel::Enabled),
+        on_agent_failure: OnAgentFailure::Closed,
+    };
+    objects.namespaces.insert("default".into(), Arc::new(namespace));
+    let pod = only_pod(&objects);
+    assert_eq!(
+        (pod.enrolment, pod.on_agent_failure),
+        (Enrolment::Enrolled, OnAgentFailure::Closed)
+    );
+}
+
+#[test]
+fn endpoints_are_pods_of_all_nodes() {
+    let mut objects = Objects::default();
+    let elsewhere = Pod {
+        node: Some("node-2".into()),
+        ..mk_pod("web", "10.0.1.1")
+    };
+    objects
+        .pods
+        .insert(ObjectName::new("default", "web"), Arc::new(elsewhere));
+    objects.services.insert(
+        ObjectName::new("default", "web"),
+        Arc::new(mk_service("web", &["10.96.0.1"])),
+    );
+    let mesh = assembled(&objects);
+    assert!(mesh.pods.is_empty());
+    let service = &mesh.services[&ObjectName::new("default", "web")];
+    assert_eq!(service.ports[0].endpoints[0].address.to_string(), "10.0.1.1:80");
+}
+
+#[test]
+fn the_api_servers_addresses_are_exempt_and_other_services_are_not() {
+    let mut objects = Objects::default();
+    for (namespace, name, ip) in [
+        ("default", "kubernetes", "10.96.0.1"),
+        ("other", "kubernetes", "10.96.0.2"),
+    ] {
+        let mut service = mk_service(name, &[ip]);
+        service.service.name = ObjectName::new(namespace, name);
+        objects.services.insert(service.service.name.clone(), Arc::new(service));
+    }
+    objects.pods.insert(
+        ObjectName::new("default", "api"),
+        Arc::new(mk_pod("kubernetes", "192.0.2.1")),
+    );
+    let exempt: Vec<String> = assembled(&objects)
+        .exemptions
+        .iter()
+        .map(|Exemption(address)| address.to_string())
+        .collect();
+    assert_eq!(exempt, ["10.96.0.1:80", "192.0.2.1:80"]);
+}
+
+#[test]
+fn zone_and_pod_ranges_come_from_nodes_unless_the_mesh_names_them() {
+    let mut objects = mk_objects();
+    let cidr = |text: &str| vec![text.parse().unwrap()];
+    objects.nodes.insert(
+        NODE.into(),
+        Arc::new(Node {
+            zone: Some("zone-a".into()),
+            pod_cidrs: cidr("10.0.0.0/24"),
+        }),
+    );
+    let mesh = assembled(&objects);
+    assert_eq!(
+        (mesh.zone.as_deref(), mesh.config.pod_cidrs.clone()),
+        (Some("zone-a"), cidr("10.0.0.0/24"))
+    );
+    let given = MeshConfig {
+        pod_cidrs: cidr("10.0.0.0/8"),
+        ..MeshConfig::default()
+    };
+    objects.mesh_config = MeshSettings::Given(Arc::new(given));
+    assert_eq!(assembled(&objects).config.pod_cidrs, cidr("10.0.0.0/8"));
+}
+
+#[test]
+fn egress_is_refused_while_the_settings_were_never_understood() {
+    let mut objects = mk_objects();
+    assert_eq!(assembled(&objects).config.egress, EgressMode::Allow);
+    objects.mesh_config = MeshSettings::Undecodable;
+    assert_eq!(assembled(&objects).config.egress, EgressMode::Deny);
+}

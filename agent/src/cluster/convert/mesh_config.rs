@@ -1,13 +1,15 @@
 //! `MeshConfig`, Weft's own kind: unknown fields and values are refused, since skipping one in silence could open what
 //! its author wants closed.
 
-use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::super::{
-    field::{Field, Findings},
-    names::Rule,
+use super::{
+    super::{
+        field::{Field, Findings},
+        names::Rule,
+    },
+    range,
 };
 use crate::model::{EgressMode, MeshConfig};
 
@@ -72,18 +74,10 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
     };
     let trust_domain = domain(trust_domain, defaults.trust_domain, "spec.trustDomain");
     let cluster_domain = domain(cluster_domain, defaults.cluster_domain, "spec.clusterDomain");
+    let pod_cidrs = pod_cidrs.unwrap_or_default();
+    let pod_cidrs = pod_cidrs.iter().enumerate();
     let pod_cidrs = pod_cidrs
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-        .filter_map(|(position, cidr)| {
-            let field = Field::at("spec.podCIDRs").index(position);
-            findings.accept(
-                &field,
-                cidr.parse::<IpNet>()
-                    .map_err(|_| format!("`{cidr}` is not an address range")),
-            )
-        })
+        .filter_map(|(index, cidr)| range(cidr, &Field::at("spec.podCIDRs").index(index), findings))
         .collect();
     let egress = match egress {
         None => defaults.egress,

@@ -1,11 +1,13 @@
 //! Nodes: their zone and the addresses of their pods.
 
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node as Manifest;
 
-use super::super::{
-    field::{Field, Findings},
-    objects::Node,
+use super::{
+    super::{
+        field::{Field, Findings},
+        objects::Node,
+    },
+    range,
 };
 
 /// The label that names a node's zone.
@@ -20,26 +22,16 @@ pub(crate) fn node(manifest: Manifest, findings: &mut Findings) -> Option<Node> 
         .remove(ZONE_LABEL)
         .filter(|zone| !zone.is_empty());
     let spec = manifest.spec.unwrap_or_default();
-    let several = spec.pod_cidrs.filter(|cidrs| !cidrs.is_empty());
-    let (field, cidrs) = match (several, spec.pod_cidr) {
-        (Some(cidrs), _) => (Field::at("spec.podCIDRs"), cidrs),
-        (None, single) => (Field::at("spec.podCIDR"), single.into_iter().collect()),
-    };
+    let several = spec.pod_cidrs.iter().flatten().enumerate();
+    let mut cidrs: Vec<(Field, &String)> = several
+        .map(|(index, cidr)| (Field::at("spec.podCIDRs").index(index), cidr))
+        .collect();
+    if cidrs.is_empty() {
+        cidrs.extend(spec.pod_cidr.iter().map(|cidr| (Field::at("spec.podCIDR"), cidr)));
+    }
     let pod_cidrs = cidrs
-        .iter()
-        .enumerate()
-        .filter_map(|(position, cidr)| {
-            let field = if field == Field::at("spec.podCIDR") {
-                field.clone()
-            } else {
-                field.index(position)
-            };
-            findings.accept(
-                &field,
-                cidr.parse::<IpNet>()
-                    .map_err(|_| format!("`{cidr}` is not an address range")),
-            )
-        })
+        .into_iter()
+        .filter_map(|(field, cidr)| range(cidr, &field, findings))
         .collect();
     findings.admit(Node {
         zone: zone.map(Into::into),

@@ -133,12 +133,17 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let manifest = path
             .extension()
             .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|it| extension == *it));
-        if manifest && !hidden && !path.is_dir() {
+        if manifest && !hidden && is_file_or_dangling(&path) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// A link that leads nowhere is a file that cannot be read, which is told; pipes and devices are left alone.
+fn is_file_or_dangling(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
 fn whole_file(path: &Path, reason: String) -> Problem {

@@ -1,1 +1,1 @@
-
+//! Following a folder.

@@ -1,1 +1,1 @@
-
+//! Broken inputs.
