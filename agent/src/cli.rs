@@ -1,3 +1,6 @@
 //! The subcommands that a person types; each tells on standard output what it found.
 
+mod client;
+pub mod debug;
+mod output;
 pub mod validate;

@@ -10,7 +10,9 @@
 
 mod change;
 mod config;
+pub mod feature;
 mod hold;
+pub mod inspect;
 
 pub use change::{Captured, Change, Departure, Listeners, PerFamily};
 pub use config::{Config, Dns, ProgramLog};

@@ -214,7 +214,6 @@ fn transport(transport: Transport) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
     use crate::model::sample::{mk_endpoint, mk_mesh, mk_pod, mk_port, mk_service};
 
     #[test]
