@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use crate::{Addresses, Launch, Netns, Start, lab::Shared, sweep};
+use crate::{Addresses, App, Launch, Netns, Server, Start, lab::Shared, sweep};
 
 /// A simulated node. Its routes to other nodes' pods go by a fixed rule, so nodes know nothing of each other.
 #[derive(Debug)]
@@ -95,6 +95,11 @@ impl Node {
     /// Prepares the node's agent.
     pub fn agent(&self) -> Launch {
         Launch::new(self)
+    }
+
+    /// Starts an application of the node itself, on all its addresses.
+    pub fn serve(&self, port: u16, app: App) -> Server {
+        Server::tcp(&self.netns, SocketAddr::from(([0u16; 8], port)), &self.name, app)
     }
 
     /// Takes addresses of this node's range of which nothing ever answers: packets to it vanish on this node.

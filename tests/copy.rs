@@ -1,0 +1,190 @@
+//! What a connection carries: every byte, each half's end, resets, and the pace of the slower side.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::{App, Family, Pod, Server, Talk, wait};
+
+use crate::mesh::{Mesh, record_from};
+
+/// A client and servers behind one pass and behind two, each with the same application.
+struct Paths {
+    servers: [(Pod, Server); 2],
+    client: Pod,
+    mesh: Mesh,
+}
+
+impl Paths {
+    fn to(app: App) -> Self {
+        let mesh = Mesh::start();
+        let client = mesh.pod(0, "mesh/client");
+        let servers = [(0, "mesh/near"), (1, "mesh/far")].map(|(node, name)| {
+            let pod = mesh.pod(node, name);
+            let server = pod.serve(8080, app);
+            (pod, server)
+        });
+        Self { servers, client, mesh }
+    }
+
+    /// A connection for each path and family.
+    fn each(&self) -> impl Iterator<Item = TcpStream> {
+        let paths = self
+            .servers
+            .iter()
+            .flat_map(|(pod, _)| Family::BOTH.map(|family| (pod, family)));
+        paths.map(|(pod, family)| self.client.connect(pod.addresses().at(family, 8080)).unwrap())
+    }
+}
+
+#[test]
+fn the_clients_end_reaches_the_server_while_its_answer_still_flows() {
+    let paths = Paths::to(App::Sink);
+    for stream in paths.each() {
+        Talk::send_pattern(&stream, 3_000_000).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(Talk::hear(&stream).unwrap(), "3000000\n");
+    }
+}
+
+#[test]
+fn the_servers_end_reaches_the_client_while_its_own_bytes_still_flow() {
+    let paths = Paths::to(App::EndFirst);
+    for mut stream in paths.each() {
+        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0, "the server has ended its half");
+        Talk::send_pattern(&stream, 3_000_000).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    wait::until(wait::PATIENCE, "records of all bytes", || {
+        let records = paths.mesh.agents[0].records();
+        records.len() == 4 && records.iter().all(|record| record["bytes_sent"] == 3_000_000)
+    });
+}
+
+#[test]
+fn a_servers_reset_is_a_reset_at_the_client() {
+    let paths = Paths::to(App::Reset);
+    for mut stream in paths.each() {
+        stream.write_all(b"x").unwrap();
+        assert_eq!(
+            stream.read(&mut [0; 8]).unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
+    }
+}
+
+#[test]
+fn a_clients_reset_is_a_reset_at_the_server() {
+    let mesh = Mesh::start();
+    let client = mesh.pod(0, "mesh/client");
+    for (node, name) in [(0, "mesh/near"), (1, "mesh/far")] {
+        let server = mesh.pod(node, name);
+        for family in Family::BOTH {
+            let to = server.addresses().at(family, 8080);
+            let listener = server.run(|| std::net::TcpListener::bind(to)).unwrap();
+            let stream = client.connect(to).unwrap();
+            let (mut accepted, _) = listener.accept().unwrap();
+            accepted.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+            assert_eq!((&stream).write(b"x").unwrap(), 1);
+            accepted.read_exact(&mut [0]).unwrap();
+            socket2::SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+            drop(stream);
+            assert_eq!(
+                accepted.read(&mut [0; 8]).unwrap_err().kind(),
+                io::ErrorKind::ConnectionReset
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_at_once() {
+    let paths = Paths::to(App::Banner);
+    // The first connection of each path meets cold caches and a debug build.
+    paths.each().for_each(drop);
+    for stream in paths.each() {
+        let start = Instant::now();
+        Talk::line(&stream).unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(100), "{took:?}");
+    }
+}
+
+#[test]
+fn a_client_that_sends_nothing_holds_its_connection_open() {
+    let paths = Paths::to(App::Echo);
+    let streams: Vec<_> = paths.each().collect();
+    wait::holds(Duration::from_secs(3), "silent connections stay", || {
+        streams.iter().all(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream
+                .peek(&mut [0])
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        })
+    });
+    for stream in &streams {
+        stream.set_nonblocking(false).unwrap();
+        assert_eq!(Talk::ask(stream, b"still here").unwrap(), b"still here");
+    }
+}
+
+#[test]
+fn a_reader_that_stalls_stops_its_writer() {
+    let paths = Paths::to(App::Stall);
+    for mut stream in paths.each() {
+        stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut sent = 0;
+        let error = loop {
+            match stream.write(&Talk::PATTERN[..65_000]) {
+                Ok(length) => sent += length,
+                Err(error) => break error,
+            }
+            assert!(sent < MOST_UNDER_WAY, "{sent} bytes went into a stalled connection");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn urgent_small_writes_are_not_held_back() {
+    let paths = Paths::to(App::Echo);
+    for stream in paths.each() {
+        let start = Instant::now();
+        for _ in 0..50 {
+            Talk::ask(&stream, b"x").unwrap();
+        }
+        // Nagle's algorithm against a delayed ACK costs 40 ms a turn.
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn ten_gibibytes_each_way_arrive_as_they_were_sent() {
+    let paths = Paths::to(App::Echo);
+    let lengths = [TEN_GIBIBYTES / 2, TEN_GIBIBYTES / 2];
+    for ((pod, _), length) in paths.servers.iter().zip(lengths) {
+        let stream = paths.client.connect(pod.addresses().at(Family::V4, 8080)).unwrap();
+        let checked = thread::scope(|scope| {
+            scope.spawn(|| {
+                Talk::send_pattern(&stream, length).unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            });
+            Talk::check_pattern(&stream)
+        });
+        assert_eq!(checked.unwrap(), length);
+    }
+    assert_eq!(
+        record_from(&paths.mesh.agents[0], &paths.client)["bytes_sent"],
+        TEN_GIBIBYTES / 2
+    );
+}
+
+/// Send and receive buffers of the kernel on every leg of two agents, and the agents' own.
+const MOST_UNDER_WAY: usize = 96 << 20;
+
+const TEN_GIBIBYTES: u64 = 10 << 30;
