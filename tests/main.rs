@@ -1,8 +1,17 @@
 //! Tests of the whole data path: real kernel programs, real agents, simulated nodes. One file per concern.
+#![cfg(test)]
 
 mod capture;
 mod copy;
+mod dns;
+mod enrol;
+mod failure;
 mod harness_itself;
+mod hostile_pod;
+mod limits;
+mod manifests;
 mod mesh;
 mod never_captured;
+mod probes;
+mod scale;
 mod services;

@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -152,12 +152,9 @@ impl Launch {
                 .env("WEFT_NODE", &self.node)
                 .output()
         });
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}", weft().display()));
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        output
+            .unwrap_or_else(|error| panic!("{}: {error}", weft().display()))
+            .into()
     }
 
     /// Runs `weft debug -j` with these arguments and parses what it prints; panics when it fails.
@@ -180,6 +177,18 @@ impl Launch {
 
     fn log(&self) -> PathBuf {
         self.folder.join("log")
+    }
+}
+
+// === impl Outcome ===
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 
@@ -270,6 +279,12 @@ impl Agent {
         self.launch.clone()
     }
 
+    /// Kills it without a word and starts the next one.
+    pub fn restart(&mut self) {
+        self.end();
+        *self = self.launch.clone().start();
+    }
+
     /// Asks it to end (SIGTERM) and waits; panics when it does not end in time.
     pub fn terminate(mut self, deadline: Duration) -> (Launch, ExitStatus) {
         self.signal(Signal::SIGTERM);
@@ -328,8 +343,8 @@ impl Drop for Agent {
     }
 }
 
-/// The `weft` under test.
-fn weft() -> PathBuf {
+/// The `weft` under test: `WEFT_BIN`, else the one that lies beside this program.
+pub fn weft() -> PathBuf {
     if let Some(path) = env::var_os("WEFT_BIN") {
         return path.into();
     }

@@ -1,10 +1,13 @@
 //! What the kernel holds, by its own lists.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use aya::{
-    maps::loaded_maps,
-    programs::{loaded_links, loaded_programs},
+    maps::{MapInfo, loaded_maps},
+    programs::{
+        links::{FdLink, PinnedLink},
+        loaded_links, loaded_programs,
+    },
 };
 
 /// The ids of all BPF objects of the machine.
@@ -43,12 +46,31 @@ impl BpfIds {
         }
     }
 
-    /// What is here and not there.
-    pub fn without(&self, other: &Self) -> Self {
-        Self {
-            programs: &self.programs - &other.programs,
-            maps: &self.maps - &other.maps,
-            links: &self.links - &other.links,
+    /// The ids of what is pinned below a folder: maps in folders named `maps`, links with their programs in `links`.
+    pub fn pinned(folder: &Path) -> Self {
+        let mut ids = Self {
+            programs: BTreeSet::new(),
+            maps: BTreeSet::new(),
+            links: BTreeSet::new(),
+        };
+        ids.add_pinned(folder);
+        ids
+    }
+
+    fn add_pinned(&mut self, folder: &Path) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                self.add_pinned(&path);
+            } else if folder.ends_with("maps") {
+                self.maps
+                    .insert(MapInfo::from_pin(&path).expect("a pinned map can be opened").id());
+            } else if folder.ends_with("links") {
+                let link = FdLink::from(PinnedLink::from_pin(&path).expect("a pinned link can be opened"));
+                let link = link.info().expect("a link has an info");
+                self.links.insert(link.id());
+                self.programs.insert(link.program_id());
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ mod sweep;
 pub mod wait;
 
 pub use address::{Addresses, Family};
-pub use agent::{Agent, Launch, Outcome};
+pub use agent::{Agent, Launch, Outcome, weft};
 pub use app::{App, Server};
 pub use cgroup::Cgroup;
 pub use client::{Dial, Talk};

@@ -102,6 +102,11 @@ impl Node {
         Server::tcp(&self.netns, SocketAddr::from(([0u16; 8], port)), &self.name, app)
     }
 
+    /// Starts a UDP echo of the node itself at one address, which its answers come from.
+    pub fn serve_udp(&self, address: SocketAddr) -> Server {
+        Server::udp(&self.netns, address)
+    }
+
     /// Takes addresses of this node's range of which nothing ever answers: packets to it vanish on this node.
     pub fn black_hole(&self) -> Addresses {
         let addresses = self.next_addresses();

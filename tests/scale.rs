@@ -1,0 +1,188 @@
+//! Numbers: many short connections, many pods at once, and pods that come and go a thousand times and leave nothing.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::{App, BpfIds, Census, Family, Pod, Talk, wait};
+
+use crate::mesh::{Single, is_captured, pins, wait_captured};
+
+#[test]
+fn thirty_thousand_short_connections_of_one_pod_to_one_port_all_succeed() {
+    let mesh = Single::start();
+    let (client, server) = (mesh.pod("mesh/client"), mesh.pod("mesh/server"));
+    let app = server.serve(8080, App::CloseFirst);
+    short_connections(&client, server.addresses().at(Family::V4, 8080));
+    assert_eq!(app.accepted(), SHORT);
+}
+
+#[test]
+fn thirty_thousand_short_connections_from_outside_the_mesh_to_one_port_all_succeed() {
+    let mesh = Single::start();
+    let (client, server) = (mesh.plain("client"), mesh.pod("mesh/server"));
+    let app = server.serve(8080, App::CloseFirst);
+    short_connections(&client, server.addresses().at(Family::V6, 8080));
+    assert_eq!(app.accepted(), SHORT);
+}
+
+#[test]
+fn a_client_that_uses_the_agents_source_ports_disturbs_nobody() {
+    let mesh = Single::start();
+    let (client, server) = (mesh.plain("client"), mesh.pod("mesh/server"));
+    let _app = server.serve(8080, App::CloseFirst);
+    for family in Family::BOTH {
+        // Each takes a port out of the range from which the agent takes its own.
+        for port in (10_000..32_768).step_by(97) {
+            let from = client.addresses().at(family, port);
+            let stream = client.dial(server.addresses().at(family, 8080)).bind(from).connect();
+            let stream = stream.unwrap_or_else(|error| panic!("from {from}: {error}"));
+            assert_eq!(
+                Talk::ask(&stream, b"x").unwrap_or_else(|error| panic!("from {from}: {error}")),
+                b"x"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_namespace_of_many_pods_joins_quickly() {
+    let mesh = Single::start();
+    let pods: Vec<_> = (0..MANY)
+        .map(|number| mesh.node.pod(&format!("plain/pod-{number}")).start())
+        .collect();
+    let last = pods.last().expect("there are many");
+    wait::until(wait::PATIENCE, "all known", || {
+        mesh.agent
+            .debug(&["pod", "show"])
+            .as_array()
+            .is_some_and(|pods| pods.len() == MANY)
+    });
+    mesh.lab.manifests().enrolled("plain");
+    let start = Instant::now();
+    let folder = pins(&mesh.node, last).parent().expect("pods share a folder").to_owned();
+    wait::until(3 * MANY_TIME, "all pinned", || {
+        folder.read_dir().is_ok_and(|pods| pods.count() == MANY)
+    });
+    wait::until(3 * MANY_TIME, "all captured", || {
+        pods.iter().all(|pod| is_captured(&mesh.node, pod))
+    });
+    println!("{MANY} pods took {:?}", start.elapsed());
+    assert!(start.elapsed() < MANY_TIME, "{:?}", start.elapsed());
+}
+
+#[test]
+fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
+    let mut mesh = Single::start_alone();
+    let [client, server] = ["mesh/client", "closed/server"].map(|name| mesh.pod(name));
+    let (app, first) = (
+        server.serve(8080, App::CloseFirst),
+        server.addresses().at(Family::V4, 8080),
+    );
+    // One cycle first: what the first use of anything keeps is no leak.
+    cycle(&mesh, &client, first);
+    settled(Census::take());
+    let (before, ids) = (Census::take(), BpfIds::pinned(&mesh.node.pins()));
+    let descriptors = mesh.agent.descriptors();
+
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let asked = server.connect(client.addresses().at(Family::V4, 9)).map(drop);
+                assert!(asked.is_err(), "nobody listens there");
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for round in 0..CYCLES / AT_ONCE {
+            cycle(&mesh, &client, first);
+            if round == CYCLES / AT_ONCE / 2 {
+                let Single { agent, node, lab } = mesh;
+                let agent = agent.kill().start();
+                mesh = Single { agent, node, lab };
+                [&client, &server]
+                    .into_iter()
+                    .for_each(|pod| wait_captured(&mesh.node, pod));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        traffic.join().unwrap();
+    });
+    assert!(done.into_inner() > 0);
+
+    settled(before);
+    assert_eq!(BpfIds::pinned(&mesh.node.pins()), ids);
+    wait::until(wait::PATIENCE, "no descriptor is left", || {
+        mesh.agent.descriptors() <= descriptors
+    });
+    drop(app);
+}
+
+/// Pods come, are captured, talk, and go.
+fn cycle(mesh: &Single, client: &Pod, first: SocketAddr) {
+    let pods: Vec<_> = (0..AT_ONCE)
+        .map(|number| mesh.node.pod(&format!("mesh/cycle-{number}")).start())
+        .collect();
+    for pod in &pods {
+        wait_captured(&mesh.node, pod);
+        let stream = pod.connect(first).unwrap();
+        assert_eq!(Talk::ask(&stream, b"x").unwrap(), b"x");
+    }
+    let app = pods[0].serve(8080, App::Stall);
+    // Some go while they are spoken to.
+    let _held = client.connect(pods[0].addresses().at(Family::V4, 8080)).unwrap();
+    drop(app);
+}
+
+/// Waits until the kernel holds no more than that: it takes namespaces down in its own time.
+fn settled(wanted: Census) {
+    let mut now = Census::take();
+    let deadline = Duration::from_secs(30);
+    wait::until(deadline, "the kernel's lists as short as before", || {
+        now = Census::take();
+        now.programs <= wanted.programs
+            && now.maps <= wanted.maps
+            && now.links <= wanted.links
+            && now.namespaces <= wanted.namespaces
+    });
+}
+
+/// So many that the client's ports and the agent's are all used more than once; four at a time.
+fn short_connections(client: &Pod, to: SocketAddr) {
+    client.run(|| {
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|_| scope.spawn(move || short_connections_in_turn(to, SHORT / 4)))
+                .collect();
+            clients.into_iter().for_each(|client| client.join().unwrap());
+        });
+    });
+}
+
+fn short_connections_in_turn(to: SocketAddr, count: usize) {
+    for number in 0..count {
+        let stream = std::net::TcpStream::connect_timeout(&to, wait::PATIENCE);
+        let stream = stream.unwrap_or_else(|error| panic!("connection {number}: {error}"));
+        stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        assert_eq!(
+            Talk::ask(&stream, b"x").unwrap_or_else(|error| panic!("connection {number}: {error}")),
+            b"x"
+        );
+        // The server has closed first; so the client never keeps the tuple.
+        assert_eq!(
+            Talk::hear(&stream).unwrap_or_else(|error| panic!("connection {number}: {error}")),
+            ""
+        );
+    }
+}
+
+const SHORT: usize = 30_000;
+const CYCLES: usize = 1_000;
+const AT_ONCE: usize = 10;
+
+/// Held to a third by the benchmark's release build.
+const MANY: usize = 250;
+const MANY_TIME: Duration = Duration::from_secs(9);
