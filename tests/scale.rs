@@ -82,27 +82,24 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
         server.serve(8080, App::CloseFirst),
         server.addresses().at(Family::V4, 8080),
     );
-    // One cycle first: what the first use of anything keeps is no leak.
-    cycle(&mesh, &client, first);
-    settled(Census::take());
     let (before, ids) = (Census::take(), BpfIds::pinned(&mesh.node.pins()));
+    // What the first use of anything keeps is no leak.
+    cycle(&mesh, &client, first);
     let descriptors = mesh.agent.descriptors();
 
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let traffic = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                let asked = server.connect(client.addresses().at(Family::V4, 9)).map(drop);
-                assert!(asked.is_err(), "nobody listens there");
-                done.fetch_add(1, Ordering::Relaxed);
+                // The kill in between cuts one of them.
+                let asked = client.connect(first).and_then(|stream| Talk::ask(&stream, b"x"));
+                done.fetch_add(usize::from(asked.is_ok()), Ordering::Relaxed);
             }
         });
         for round in 0..CYCLES / AT_ONCE {
             cycle(&mesh, &client, first);
             if round == CYCLES / AT_ONCE / 2 {
-                let Single { agent, node, lab } = mesh;
-                let agent = agent.kill().start();
-                mesh = Single { agent, node, lab };
+                mesh.agent.restart();
                 [&client, &server]
                     .into_iter()
                     .for_each(|pod| wait_captured(&mesh.node, pod));
@@ -111,7 +108,7 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
         stop.store(true, Ordering::Relaxed);
         traffic.join().unwrap();
     });
-    assert!(done.into_inner() > 0);
+    assert!(done.into_inner() > CYCLES, "the traffic flowed all the time");
 
     settled(before);
     assert_eq!(BpfIds::pinned(&mesh.node.pins()), ids);
@@ -139,14 +136,12 @@ fn cycle(mesh: &Single, client: &Pod, first: SocketAddr) {
 
 /// Waits until the kernel holds no more than that: it takes namespaces down in its own time.
 fn settled(wanted: Census) {
-    let mut now = Census::take();
-    let deadline = Duration::from_secs(30);
-    wait::until(deadline, "the kernel's lists as short as before", || {
-        now = Census::take();
+    wait::until(Duration::from_secs(30), format!("no more than {wanted:?}"), || {
+        let now = Census::take();
         now.programs <= wanted.programs
             && now.maps <= wanted.maps
             && now.links <= wanted.links
-            && now.namespaces <= wanted.namespaces
+            && now.namespaces <= wanted.namespaces + SLACK
     });
 }
 
@@ -182,6 +177,9 @@ fn short_connections_in_turn(to: SocketAddr, count: usize) {
 const SHORT: usize = 30_000;
 const CYCLES: usize = 1_000;
 const AT_ONCE: usize = 10;
+
+/// Objects that a slab's per-CPU lists count as used.
+const SLACK: usize = 16;
 
 /// Held to a third by the benchmark's release build.
 const MANY: usize = 250;
