@@ -42,3 +42,4 @@ pub use node::Node;
 pub use pod::{Pod, Start};
 pub use skip::{current_test, say_skipped};
 pub use sniffer::{Packet, Sniffer, Way};
+pub use sweep::take_down;

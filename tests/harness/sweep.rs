@@ -2,7 +2,13 @@
 //!
 //! Each thing's name begins with [`prefix`] of the run that made it; a run is dead when its process is.
 
-use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, path::Path, sync::Once};
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::Once,
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -19,12 +25,12 @@ pub(crate) fn prefix() -> String {
 /// Removes the leftovers of dead runs, once per process.
 pub(crate) fn leftovers() {
     static DONE: Once = Once::new();
-    DONE.call_once(|| {
-        namespaces();
-        pins();
-        folders(&cgroup::root(), |path| fs::remove_dir(path).is_ok());
-        folders(&std::env::temp_dir(), |path| fs::remove_dir_all(path).is_ok());
-    });
+    DONE.call_once(|| remove(is_of_dead_run));
+}
+
+/// Takes down all that this process made, whoever still holds it: for a signal, when no guard will be dropped.
+pub fn take_down() {
+    remove(is_own);
 }
 
 /// Kills every process (not thread) in the network namespaces with these inodes.
@@ -48,39 +54,38 @@ pub(crate) fn unpin(node: &str) {
     let _ = fs::remove_dir_all(Path::new(BPFFS).join(PIN_FOLDER).join(node));
 }
 
-fn namespaces() {
-    let dead: Vec<_> = entries(Path::new(netns::NAMED));
-    let inodes = dead
+/// Removes what bears such a name. What cannot be removed is left for the next run.
+fn remove(such: fn(&str) -> bool) {
+    let namespaces = entries(Path::new(netns::NAMED), such);
+    let inodes = namespaces
         .iter()
         .filter_map(|path| Some(fs::metadata(path).ok()?.ino()))
         .collect();
     kill_inside(&inodes);
-    for path in dead {
-        netns::forget(&path);
+    namespaces.iter().for_each(|path| netns::forget(path));
+    for folder in [Path::new(BPFFS).join(PIN_FOLDER), std::env::temp_dir()] {
+        for path in entries(&folder, such) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+    for path in entries(&cgroup::root(), such) {
+        let _ = fs::remove_dir(path);
     }
 }
 
-fn pins() {
-    for path in entries(&Path::new(BPFFS).join(PIN_FOLDER)) {
-        let _ = fs::remove_dir_all(path);
-    }
-}
-
-fn folders(parent: &Path, remove: impl Fn(&Path) -> bool) {
-    for path in entries(parent) {
-        remove(&path);
-    }
-}
-
-/// What in this folder belongs to a dead run.
-fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
+/// What in this folder bears such a name.
+fn entries(folder: &Path, such: fn(&str) -> bool) -> Vec<PathBuf> {
     fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_of_dead_run))
+        .filter(|entry| entry.file_name().to_str().is_some_and(such))
         .map(|entry| entry.path())
         .collect()
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with(&prefix())
 }
 
 fn is_of_dead_run(name: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod build;
 mod ci;
+mod demo;
 mod process;
 mod rooms;
 mod setup;
@@ -28,6 +29,7 @@ enum Command {
     Build(build::Build),
     Rooms(rooms::Rooms),
     Test(test::Test),
+    Demo(demo::Demo),
     Ci(ci::Ci),
 }
 
@@ -48,6 +50,7 @@ impl Command {
             Self::Build(build) => build.run(),
             Self::Rooms(rooms) => rooms.run(),
             Self::Test(test) => test.run(),
+            Self::Demo(demo) => demo.run(),
             Self::Ci(ci) => ci.run(),
         }
     }

@@ -1,0 +1,208 @@
+//! The steps, in their order.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::{Family, Talk, wait};
+
+use crate::{
+    shop::{STOCK, Shop},
+    table::Seen,
+};
+
+/// One step.
+pub(crate) struct Step {
+    pub(crate) title: &'static str,
+    pub(crate) why: &'static str,
+    pub(crate) run: fn(&mut Shop) -> Seen,
+}
+
+pub(crate) const STEPS: [Step; 7] = [
+    Step {
+        title: "before the label",
+        why: "The pods reach each other as the network has it; nobody plays kube-proxy here, so services do not exist.",
+        run: before_the_label,
+    },
+    Step {
+        title: "after the label",
+        why: "The namespace gets weft.dev/mesh: enabled. No pod is restarted, no connection is harmed.",
+        run: after_the_label,
+    },
+    Step {
+        title: "the client's address",
+        why: "The application sees the client's own address, though the agents hold the connection.",
+        run: the_clients_address,
+    },
+    Step {
+        title: "balancing",
+        why: "The service cart has one pod on this node and two on the other.",
+        run: balancing,
+    },
+    Step {
+        title: "a server that speaks first",
+        why: "The service stock sends a line before it is asked; no agent waits for the client.",
+        run: server_first,
+    },
+    Step {
+        title: "live connections",
+        why: "weft debug conn show, on node-1, while three connections are open:",
+        run: live_connections,
+    },
+    Step {
+        title: "an agent killed and restarted",
+        why: "SIGKILL to the agent of node-1 under traffic: the namespace fails closed, so new connections wait for the next agent.",
+        run: killed_and_restarted,
+    },
+];
+
+fn before_the_label(shop: &mut Shop) -> Seen {
+    let pod = &shop.carts[2].0;
+    let answer = shop.ask(pod.addresses().at(Family::V4, 8080));
+    let service = shop
+        .web
+        .dial(crate::shop::CART.at(Family::V4, 80))
+        .timeout(Duration::from_millis(500))
+        .connect();
+    let captured = shop.captured();
+    Seen {
+        what: format!(
+            "pod to pod {}; by service {}; agents saw {captured} connections",
+            outcome(answer.is_ok()),
+            outcome(service.is_ok())
+        ),
+        as_promised: answer.is_ok() && service.is_err() && captured == 0,
+    }
+}
+
+fn after_the_label(shop: &mut Shop) -> Seen {
+    let start = Instant::now();
+    shop.join();
+    shop.wait_captured();
+    let took = start.elapsed();
+    let name = "shop/web";
+    let record = shop.agents[0].record("its record", |record| {
+        record["source_pod"] == name && record["service"] == "shop/cart"
+    });
+    println!("   the agent's record: {record}");
+    Seen {
+        what: format!("captured and served by service after {} ms", took.as_millis()),
+        as_promised: true,
+    }
+}
+
+fn the_clients_address(shop: &mut Shop) -> Seen {
+    let own = shop.web.addresses();
+    let seen: Vec<_> = shop
+        .carts
+        .iter()
+        .flat_map(|(pod, _)| Family::BOTH.map(|family| (family, pod.addresses().at(family, 8080))))
+        .map(|(family, to)| {
+            let peer = shop.ask(to).map(|(_, peer)| peer);
+            let kept = peer.as_ref().is_ok_and(|peer| {
+                peer.parse()
+                    .is_ok_and(|peer: std::net::SocketAddr| peer.ip() == own.of(family))
+            });
+            println!("   {to} saw {}", peer.unwrap_or_else(|error| error));
+            kept
+        })
+        .collect();
+    let kept = seen.iter().filter(|kept| **kept).count();
+    Seen {
+        what: format!("{kept} of {} pods' addresses saw {} or {}", seen.len(), own.v4, own.v6),
+        as_promised: kept == seen.len(),
+    }
+}
+
+fn balancing(shop: &mut Shop) -> Seen {
+    let counts = shop.count_carts(60);
+    let each: Vec<_> = counts.iter().map(|(pod, count)| format!("{pod} {count}")).collect();
+    Seen {
+        what: format!("60 connections: {}", each.join(", ")),
+        as_promised: counts.len() == 3 && counts.values().sum::<usize>() == 60,
+    }
+}
+
+fn server_first(shop: &mut Shop) -> Seen {
+    let start = Instant::now();
+    let line = shop.web.connect(STOCK.at(Family::V4, 6000)).and_then(Talk::line);
+    let took = start.elapsed();
+    Seen {
+        what: format!("its line came after {:.1} ms", took.as_secs_f64() * 1000.0),
+        as_promised: line.is_ok_and(|line| line == "stock") && took < Duration::from_millis(200),
+    }
+}
+
+fn live_connections(shop: &mut Shop) -> Seen {
+    let to = STOCK.at(Family::V4, 6000);
+    let open: Vec<_> = (0..3).filter_map(|_| shop.web.connect(to).ok()).collect();
+    open.iter().for_each(|stream| drop(Talk::line(stream)));
+    let launch = shop.agents[0].launch();
+    let shown = launch.weft(&["debug", "conn", "show"]);
+    shown.stdout.lines().for_each(|line| println!("   {line}"));
+    let count = launch.debug(&["conn", "show"]).as_array().map_or(0, |connections| {
+        connections
+            .iter()
+            .filter(|connection| connection["service"] == "shop/stock")
+            .count()
+    });
+    Seen {
+        what: format!("{count} connections of shop/stock, {} opened", open.len()),
+        as_promised: count == open.len(),
+    }
+}
+
+/// What a client lived through.
+#[derive(Default)]
+struct Traffic {
+    served: usize,
+    cut: usize,
+    longest: Duration,
+}
+
+fn killed_and_restarted(shop: &mut Shop) -> Seen {
+    let stop = AtomicBool::new(false);
+    let (traffic, away) = thread::scope(|scope| {
+        let [agent, _] = &mut shop.agents;
+        let web = &shop.web;
+        let client = scope.spawn(|| {
+            let mut traffic = Traffic::default();
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                match web.connect(crate::shop::CART.at(Family::V4, 80)).and_then(Talk::line) {
+                    Ok(_) => traffic.served += 1,
+                    Err(_) => traffic.cut += 1,
+                }
+                traffic.longest = traffic.longest.max(start.elapsed());
+            }
+            traffic
+        });
+        wait::until(wait::PATIENCE, "traffic", || {
+            agent.metric("weft_connections_opened_total", &[]) > 100.0
+        });
+        let start = Instant::now();
+        agent.restart();
+        let away = start.elapsed();
+        wait::until(wait::PATIENCE, "traffic again", || {
+            agent.metric("weft_connections_opened_total", &[]) > 20.0
+        });
+        stop.store(true, Ordering::Relaxed);
+        (client.join().unwrap_or_default(), away)
+    });
+    let Traffic { served, cut, longest } = traffic;
+    Seen {
+        what: format!(
+            "away {} ms: {served} connections served, {cut} cut, the longest wait {} ms",
+            away.as_millis(),
+            longest.as_millis()
+        ),
+        // The one that the agent held in its hands when it died.
+        as_promised: cut <= 1,
+    }
+}
+
+fn outcome(works: bool) -> &'static str {
+    if works { "works" } else { "does not" }
+}
