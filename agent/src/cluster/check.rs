@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     enrolment::MESH_LABEL,
-    field::{Field, Finding, Findings},
+    field::{Field, Finding},
     objects::{Key, Kind, Objects, PortReference, Service},
     slices::{Backends, target_of},
 };
-use crate::model::{NotEnrolled, ObjectName};
+use crate::model::{NotEnrolled, ObjectName, Severity};
 
 /// Looks for what its author will not have meant.
 pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
@@ -40,15 +40,15 @@ struct Checked(Vec<(Key, Finding)>);
 // === impl Checked ===
 
 impl Checked {
-    fn add(&mut self, kind: Kind, name: &ObjectName, look: impl FnOnce(&mut Findings)) {
-        let mut findings = Findings::default();
-        look(&mut findings);
-        let key = Key {
-            kind,
-            name: name.clone(),
-        };
-        self.0
-            .extend(findings.into_vec().into_iter().map(|finding| (key.clone(), finding)));
+    fn add(&mut self, severity: Severity, key: Key, field: Field, reason: String) {
+        self.0.push((
+            key,
+            Finding {
+                field,
+                severity,
+                reason,
+            },
+        ));
     }
 
     /// Tells whoever claims what another one, first by name, has already.
@@ -57,7 +57,7 @@ impl Checked {
         for (name, claimed) in claims {
             if let Some(owner) = owners.get(&claimed) {
                 let reason = format!("{claimed} is already {} {owner}'s", kind.label());
-                self.add(kind, name, |findings| findings.error(Field::at(field), reason));
+                self.add(Severity::Error, key(kind, name), Field::at(field), reason);
                 continue;
             }
             owners.insert(claimed, name);
@@ -76,22 +76,28 @@ impl Checked {
                 "there is no Namespace {}: its pods are enrolled by their own label `{MESH_LABEL}` only",
                 name.namespace
             );
-            self.add(Kind::Pod, name, |findings| {
-                findings.notice(Field::at("metadata.namespace"), reason)
-            });
+            self.add(
+                Severity::Notice,
+                key(Kind::Pod, name),
+                Field::at("metadata.namespace"),
+                reason,
+            );
         }
     }
 
     fn selector(&mut self, service: &Service, backends: &Backends<'_>) {
-        let name = &service.service.name;
-        if service.selector.is_empty() || backends.has_slices(name) {
+        let key = key(Kind::Service, &service.service.name);
+        if service.selector.is_empty() || backends.has_slices(&key.name) {
             return;
         }
         let pods: Vec<_> = backends.selection(service).collect();
         if pods.is_empty() {
-            self.add(Kind::Service, name, |findings| {
-                findings.notice(Field::at("spec.selector"), "it selects no pod")
-            });
+            self.add(
+                Severity::Notice,
+                key,
+                Field::at("spec.selector"),
+                "it selects no pod".into(),
+            );
             return;
         }
         for (index, (port, target)) in service.service.ports.iter().zip(&service.targets).enumerate() {
@@ -106,7 +112,7 @@ impl Checked {
             }
             let field = Field::at("spec.ports").index(index).key("targetPort");
             let reason = format!("no selected pod has a port named `{port_name}`");
-            self.add(Kind::Service, name, |findings| findings.notice(field, reason));
+            self.add(Severity::Notice, key.clone(), field, reason);
         }
     }
 
@@ -120,10 +126,20 @@ impl Checked {
                 continue;
             };
             let reason = format!("there is no Service {service}");
-            self.add(Kind::EndpointSlice, name, |findings| {
-                findings.notice(Field::at("metadata.labels"), reason)
-            });
+            self.add(
+                Severity::Notice,
+                key(Kind::EndpointSlice, name),
+                Field::at("metadata.labels"),
+                reason,
+            );
         }
+    }
+}
+
+fn key(kind: Kind, name: &ObjectName) -> Key {
+    Key {
+        kind,
+        name: name.clone(),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct MeshConfig {
     pub egress: EgressMode,
     /// Whether UDP that leaves the cluster is refused.
     pub deny_udp_egress: bool,
-    /// The addresses of pods, where the operator names them.
+    /// The addresses of pods: as the operator names them, else those of the nodes.
     pub pod_cidrs: Vec<IpNet>,
 }
 

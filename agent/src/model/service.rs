@@ -23,7 +23,7 @@ pub struct Service {
     pub external_name: Option<String>,
     /// Whether not-ready endpoints are published in DNS.
     pub publish_not_ready: bool,
-    /// Its ports, in the order of the object.
+    /// Its ports, in the order of the object; a headless service without any has one of number 0, which holds its addresses.
     pub ports: Vec<ServicePort>,
     /// `spec.internalTrafficPolicy`.
     pub internal_traffic_policy: TrafficPolicy,

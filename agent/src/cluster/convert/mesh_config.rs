@@ -30,7 +30,6 @@ struct Spec {
     trust_domain: Option<String>,
     cluster_domain: Option<String>,
     egress: Option<Egress>,
-    #[serde(rename = "denyUDPEgress", alias = "denyUdpEgress")]
     deny_udp_egress: Option<bool>,
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,

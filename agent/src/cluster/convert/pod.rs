@@ -232,3 +232,6 @@ fn is_ready(status: &PodStatus) -> bool {
         .find(|condition| condition.type_ == "Ready")
         .is_none_or(|condition| condition.status == "True")
 }
+
+#[cfg(test)]
+mod tests;

@@ -268,3 +268,6 @@ fn families(declared: Option<&[String]>, cluster_ips: &[IpAddr], findings: &mut 
     }
     families.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

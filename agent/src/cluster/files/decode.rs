@@ -143,10 +143,6 @@ fn identify(json: &Json, findings: &mut Findings) -> Content {
     } else {
         ""
     };
-    if api_version != kind.api_version() {
-        let reason = format!("`{api_version}` is not read, only `{}`", kind.api_version());
-        findings.error(Field::at("apiVersion"), reason);
-    }
     findings.accept(&name_field, name_rule(kind).check(name));
     if kind.is_namespaced() {
         findings.accept(&Field::at("metadata.namespace"), Rule::Label.check(namespace));
@@ -162,6 +158,14 @@ fn identify(json: &Json, findings: &mut Findings) -> Content {
 
 fn decode_kind(key: &Key, json: Json, findings: &mut Findings) -> Option<Object> {
     let name = &key.name;
+    if json.get("apiVersion").and_then(Json::as_str) != Some(key.kind.api_version()) {
+        let reason = format!(
+            "this version of the kind is not read, only `{}`",
+            key.kind.api_version()
+        );
+        findings.error(Field::at("apiVersion"), reason);
+        return None;
+    }
     let object = match key.kind {
         Kind::Namespace => {
             let namespace = convert::namespace(typed(json, findings)?, findings)?;

@@ -308,10 +308,10 @@ mod tests {
 
     #[test]
     fn scalars_have_kubernetes_types() {
-        let json = only("a: 1\nb: '1'\nc: true\nd: ~\ne:\nf: 1.5\ng: x").to_json();
+        let json = only("a: 1\nb: '1'\nc: true\nd: ~\ne:\nf: 1.5\ng: x\nh: yes").to_json();
         assert_eq!(
             json,
-            serde_json::json!({"a": 1, "b": "1", "c": true, "d": null, "e": null, "f": 1.5, "g": "x"})
+            serde_json::json!({"a": 1, "b": "1", "c": true, "d": null, "e": null, "f": 1.5, "g": "x", "h": true})
         );
     }
 
