@@ -10,6 +10,7 @@ mod denied;
 mod live;
 mod metrics;
 mod record;
+mod refusal;
 mod report;
 mod timestamp;
 
@@ -19,6 +20,7 @@ pub use access_log::{AccessLog, AccessLogFormat, UnknownFormat};
 pub use denied::{Denied, Fault};
 pub use live::{ConnectionId, LiveConnection, Phase};
 pub use metrics::ConnectionMetrics;
+pub use refusal::{Refusal, Refuser};
 pub use report::{Direction, Peer, Report};
 pub use timestamp::Timestamp;
 

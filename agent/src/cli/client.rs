@@ -38,7 +38,7 @@ pub(super) enum AgentError {
     Unreadable { path: String, source: serde_json::Error },
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
-    #[error("cannot print what the agent tells")]
+    #[error("cannot print")]
     Print(#[source] io::Error),
 }
 

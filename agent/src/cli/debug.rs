@@ -62,6 +62,7 @@ pub fn run(args: DebugArgs) -> ExitCode {
     let DebugArgs { options, object } = args;
     match command(&mut Context::new(options), object) {
         Ok(outcome) => outcome.into(),
+        Err(error) if error.reader_left() => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("Error: {}", output::with_causes(&error)));
             ExitCode::FAILURE

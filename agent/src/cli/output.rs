@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, ErrorKind, Write},
+    io::{self, Write},
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -57,7 +57,7 @@ impl<W: Write> Output<W> {
             Format::Json | Format::Pretty => serde_json::to_string(row)?,
         };
         self.text(&line)?;
-        unless_closed(self.to.flush())
+        self.to.flush()
     }
 
     /// Prints the headings above an endless list of rows.
@@ -86,15 +86,7 @@ impl<W: Write> Output<W> {
     }
 
     fn text(&mut self, text: &str) -> io::Result<()> {
-        unless_closed(writeln!(self.to, "{text}"))
-    }
-}
-
-/// Lets a reader that has seen enough, as `head` has, end the output without an error.
-fn unless_closed(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        writeln!(self.to, "{text}")
     }
 }
 

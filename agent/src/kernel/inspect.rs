@@ -139,7 +139,7 @@ impl Pins {
     fn folders(&self, kind: &str) -> Result<Vec<(Scope, PathBuf)>, InspectError> {
         let pods = children(&self.root.join(names::PODS))?
             .into_iter()
-            .map(|(uid, path)| (Scope::Pod(uid), path.join(kind)));
+            .map(|(name, path)| (Scope::Pod(undotted(&name)), path.join(kind)));
         Ok([(Scope::Node, self.root.join(kind))].into_iter().chain(pods).collect())
     }
 
@@ -171,10 +171,12 @@ impl Scope {
 /// The nodes that have pins, in the order of their names.
 pub fn nodes(bpffs: &Path) -> Result<Vec<String>, InspectError> {
     let folders = children(&bpffs.join(names::ROOT))?;
-    Ok(folders
-        .into_iter()
-        .map(|(name, _)| name.replace(names::DOT, "."))
-        .collect())
+    Ok(folders.into_iter().map(|(name, _)| undotted(&name)).collect())
+}
+
+/// The name of a Kubernetes object after which a pin is called.
+fn undotted(pin: &str) -> String {
+    pin.replace(names::DOT, ".")
 }
 
 fn node_folder(bpffs: &Path, node: &str) -> PathBuf {

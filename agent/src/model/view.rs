@@ -34,6 +34,10 @@ pub struct PodView {
     pub probe_ports: Vec<u16>,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Why it is not captured yet, though it is enrolled; the model does not know, whoever knows the kernel fills it in.
+    pub waiting: Option<String>,
+    /// Its devices of which connections may slip past; the model does not know, whoever knows the kernel fills it in.
+    pub uncaptured_devices: Vec<String>,
 }
 
 /// A service of the cluster.
@@ -148,6 +152,8 @@ impl From<&Pod> for PodView {
             ips: pod.ips.clone(),
             probe_ports: pod.probe_ports.clone(),
             terminating: pod.terminating,
+            waiting: None,
+            uncaptured_devices: Vec::new(),
         }
     }
 }
@@ -224,7 +230,7 @@ mod tests {
             json!([{
                 "uid": "uid-web-0", "namespace": "default", "name": "web-0", "service_account": "default",
                 "enrolled": true, "reason": null, "on_agent_failure": "open", "ips": ["10.244.1.10"],
-                "probe_ports": [], "terminating": false,
+                "probe_ports": [], "terminating": false, "waiting": null, "uncaptured_devices": [],
             }])
         );
     }

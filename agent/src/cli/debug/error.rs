@@ -37,3 +37,15 @@ pub(super) enum DebugError {
     #[error(transparent)]
     Net(#[from] NetError),
 }
+
+// === impl DebugError ===
+
+impl DebugError {
+    /// Whether the reader of standard output has seen enough, as `head` has: that is no failure.
+    pub(super) fn reader_left(&self) -> bool {
+        let (Self::Print(error) | Self::Agent(AgentError::Print(error))) = self else {
+            return false;
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+}

@@ -22,10 +22,12 @@ pub(super) struct PodRow {
     pub(super) uid: String,
     /// Whether it should be in the mesh; only the agent knows it.
     pub(super) enrolled: Option<bool>,
-    /// Why it is not.
+    /// Why it is not; of a pod in the mesh, why it is not captured yet.
     pub(super) reason: Option<String>,
     /// Whether the kernel captures its new connections.
     pub(super) captured: bool,
+    /// Devices whose connections are not captured; only the agent knows them.
+    pub(super) uncaptured_devices: Vec<String>,
     /// `open` or `closed`.
     pub(super) on_agent_failure: Option<String>,
     /// The cookie of its network namespace.
@@ -93,13 +95,16 @@ impl PodRow {
             ips,
             probe_ports,
             terminating: _,
+            waiting,
+            uncaptured_devices,
         } = told;
         let kernel = pinned.map(Self::from);
         Self {
             namespace: Some(namespace),
             name: Some(name),
             enrolled: Some(enrolled),
-            reason,
+            reason: reason.or(waiting),
+            uncaptured_devices,
             captured: kernel.as_ref().is_some_and(|pod| pod.captured),
             on_agent_failure: Some(on_agent_failure),
             netns_cookie: kernel.as_ref().and_then(|pod| pod.netns_cookie),
@@ -144,6 +149,7 @@ impl From<PinnedPod> for PodRow {
             enrolled: None,
             reason: None,
             captured: marked && link_id.is_some(),
+            uncaptured_devices: Vec::new(),
             on_agent_failure,
             netns_cookie,
             netns_ino,
@@ -175,11 +181,17 @@ impl Row for PodRow {
             (Some(false), None) => "no".to_owned(),
             (None, _) => "-".to_owned(),
         };
+        let captured = match (self.captured, &self.reason) {
+            (true, _) if self.uncaptured_devices.is_empty() => "yes".to_owned(),
+            (true, _) => format!("partly (not {})", listed(&self.uncaptured_devices)),
+            (false, Some(reason)) if self.enrolled == Some(true) => format!("no ({reason})"),
+            (false, Some(_) | None) => "no".to_owned(),
+        };
         vec![
             or_dash(self.namespace.as_deref()),
             or_dash(self.name.as_deref()),
             enrolled,
-            if self.captured { "yes" } else { "no" }.to_owned(),
+            captured,
             listed(&self.addresses),
             or_dash(self.on_agent_failure.as_deref()),
             or_dash(self.netns_ino),
@@ -223,7 +235,7 @@ mod tests {
             serde_json::to_value(&rows[0]).unwrap(),
             json!({
                 "namespace": "shop", "name": "cart-0", "uid": "uid-1", "enrolled": true, "reason": null,
-                "captured": true, "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
+                "captured": true, "uncaptured_devices": [], "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
                 "addresses": ["10.244.1.10"], "probe_ports": [8080], "link_id": 3,
             })
         );
@@ -252,6 +264,8 @@ mod tests {
             ips: Vec::new(),
             probe_ports: vec![8080],
             terminating: false,
+            waiting: None,
+            uncaptured_devices: Vec::new(),
         }
     }
 

@@ -1,10 +1,6 @@
 //! Connections that the kernel programs refuse, as they happen.
 
-use std::{
-    net::SocketAddr,
-    os::fd::AsFd as _,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, os::fd::AsFd as _, time::Duration};
 
 use agent_common::{DropEvent, names};
 use aya::maps::{Map, MapData, RingBuf};
@@ -25,8 +21,8 @@ pub struct Drops {
 /// A connection that the kernel programs refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// When.
-    pub time: SystemTime,
+    /// How long ago.
+    pub age: Duration,
     /// The cookie of the pod's network namespace.
     pub netns_cookie: u64,
     /// Who wanted to connect.
@@ -67,7 +63,7 @@ impl Drops {
             while let Some(entry) = self.ring.next() {
                 let event = DropEvent::parse(&entry);
                 if let Some(event) = event.filter(|event| event.time() >= self.since) {
-                    return Ok(Dropped::at(event, monotonic(), SystemTime::now()));
+                    return Ok(Dropped::of(event, monotonic()));
                 }
             }
             let mut filled = [PollFd::new(self.ring.as_fd(), PollFlags::POLLIN)];
@@ -82,11 +78,10 @@ impl Drops {
 // === impl Dropped ===
 
 impl Dropped {
-    /// Dates an event by the two clocks of one moment.
-    fn at(event: DropEvent, monotonic: u64, wall: SystemTime) -> Self {
+    fn of(event: DropEvent, now: u64) -> Self {
         let (source, destination) = event.tuple().socket_addrs();
         Self {
-            time: wall - Duration::from_nanos(monotonic.saturating_sub(event.time())),
+            age: Duration::from_nanos(now.saturating_sub(event.time())),
             netns_cookie: event.cookie(),
             source,
             destination,
@@ -97,21 +92,21 @@ impl Dropped {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::UNIX_EPOCH};
+    use std::net::IpAddr;
 
     use agent_common::{Count, Tuple};
 
     use super::*;
 
     #[test]
-    fn an_event_is_dated_by_the_clock_on_the_wall() {
+    fn an_event_is_as_old_as_the_clock_says() {
         let [source, destination] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap().into());
         let tuple = Tuple::new(source, 40000_u16.to_be(), destination, 80_u16.to_be());
         let event = DropEvent::new(2_000_000_000, 17, tuple, Count::Stray);
         assert_eq!(
-            Dropped::at(event, 3_000_000_000, UNIX_EPOCH + Duration::from_secs(100)),
+            Dropped::of(event, 3_000_000_000),
             Dropped {
-                time: UNIX_EPOCH + Duration::from_secs(99),
+                age: Duration::from_secs(1),
                 netns_cookie: 17,
                 source: "10.0.0.1:40000".parse().unwrap(),
                 destination: "10.0.0.2:80".parse().unwrap(),

@@ -6,7 +6,7 @@ use agent_common::{Address, PodFlags, PodSettings, names};
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use serde::{Deserialize, Serialize};
 
-use super::{InspectError, Pins, Scope, children, entries::on_agent_failure};
+use super::{InspectError, Pins, Scope, children, entries::on_agent_failure, undotted};
 
 /// A captured pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,8 @@ impl Pins {
         let links = self.links()?;
         let enrolled = self.enrolled()?;
         let mut pods = Vec::new();
-        for (uid, folder) in children(&self.root.join(names::PODS))? {
+        for (name, folder) in children(&self.root.join(names::PODS))? {
+            let uid = undotted(&name);
             let maps = folder.join(names::MAPS);
             let open = |name: &str| MapData::from_pin(maps.join(name)).and_then(Map::from_map_data).ok();
             let settings = open(names::map::SETTINGS).and_then(|map| settings(map).ok());
