@@ -1,5 +1,6 @@
 //! The commands of this repository: `cargo xtask COMMAND`, a file each.
 
+mod bench;
 mod build;
 mod ci;
 mod demo;
@@ -30,6 +31,7 @@ enum Command {
     Rooms(rooms::Rooms),
     Test(test::Test),
     Demo(demo::Demo),
+    Bench(bench::Bench),
     Ci(ci::Ci),
 }
 
@@ -51,6 +53,7 @@ impl Command {
             Self::Rooms(rooms) => rooms.run(),
             Self::Test(test) => test.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Ci(ci) => ci.run(),
         }
     }

@@ -5,13 +5,14 @@
 
 mod bpffs;
 mod built;
+mod envoy;
 mod packages;
 mod toolchain;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-pub(crate) use self::{built::Built, toolchain::Toolchain};
+pub(crate) use self::{built::Built, envoy::envoy, toolchain::Toolchain};
 
 /// Install what the other commands need: eBPF toolchain, bpf-linker, tools
 ///
@@ -55,6 +56,9 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         Built::BpfLinker.ensure()?;
         if needs.contains(&Need::Ci) {
             Built::CargoDeny.ensure()?;
+        }
+        if needs.contains(&Need::Bench) {
+            envoy::ensure()?;
         }
     }
     if needs.contains(&Need::Test) || needs.contains(&Need::Bench) {

@@ -151,6 +151,12 @@ const PACKAGES: &[Package] = &[
         proof: Proof::Program("ip"),
     },
     Package {
+        name: "python3-pip",
+        reason: "fetches the benchmark's peer",
+        needed_by: &[Need::Bench],
+        proof: Proof::Program("pip3"),
+    },
+    Package {
         name: "wrk",
         reason: "the benchmark's HTTP client",
         needed_by: &[Need::Bench],

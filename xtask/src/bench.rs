@@ -1,0 +1,132 @@
+//! `cargo xtask bench`: what Weft costs, as ratios to a floor and to a peer, measured in one run.
+//!
+//! ```text
+//! CPU 0: wrk and the servers          CPU 1: the proxies, each alone while it is measured
+//!
+//! direct      client pod ─────────────────────────────────────────► server pod
+//! floor       client pod ─► [floor] ──────────────────────────────► server pod     one pass, no veth
+//! weft        client pod ─► [agent] ──────────────────────────────► server pod     one pass, no veth
+//! envoy       client pod ─► [sidecar] ──── veth ────► [sidecar] ──► server pod
+//! ```
+//!
+//! The floor stands where Weft stands, so that the kernel's part of both is alike: it accepts in the client's namespace
+//! and dials from within the server's, thus no packet of it crosses a veth either. It needs no setns on the way: its
+//! listener is older than its only move.
+//!
+//! Rounds are interleaved, target by target: a machine that slows down slows all of them. A ratio is the median over
+//! rounds of the ratio within a round.
+
+mod envoy;
+mod figures;
+mod floor;
+mod load;
+mod memory;
+mod program;
+mod report;
+mod rounds;
+mod target;
+mod topology;
+mod weft;
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use self::{
+    report::Report,
+    target::{Kind, Plan},
+    topology::Topology,
+};
+use crate::{
+    build::{self, Profile},
+    process,
+    setup::{self, Need},
+    timing::Timing,
+    workspace,
+};
+
+/// Measure what Weft costs, beside a floor and a peer
+///
+/// Needs root. Every target is up at the same time and measured in turn; proxies share one CPU, load and servers another.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --json target/bench.json\n  cargo xtask bench --only floor,weft --rounds 9"
+)]
+pub(crate) struct Bench {
+    /// Write all samples and figures here too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// How often each figure is measured
+    #[arg(long, value_name = "N", default_value = "5")]
+    rounds: usize,
+
+    /// How long each measurement lasts
+    #[arg(long, value_name = "SECONDS", default_value = "3")]
+    seconds: u64,
+
+    /// Measure only these
+    #[arg(long, value_name = "TARGETS", value_enum, value_delimiter = ',')]
+    only: Vec<Kind>,
+
+    /// Leave out the memory of idle connections and of workloads
+    #[arg(long)]
+    no_memory: bool,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::ensure(&[Need::Build, Need::Bench])?;
+        let kinds = if self.only.is_empty() {
+            Kind::ALL.to_vec()
+        } else {
+            self.only.clone()
+        };
+        let mut timing = Timing::default();
+        if kinds.contains(&Kind::Weft) {
+            timing.step("kernel programs", build::kernel_programs)?;
+            timing.step("agent", || build::agent(Profile::Release))?;
+        }
+        timing.step("floor, server, load", yardstick)?;
+
+        let topology = timing.step("nodes and pods", Topology::start)?;
+        let mut plan = timing.step("proxies", || Plan::start(&topology, &kinds))?;
+        for version in plan.versions() {
+            println!("{version}");
+        }
+        let duration = Duration::from_secs(self.seconds);
+        let samples = timing.step("rounds", || rounds::measure(&mut plan, self.rounds, duration))?;
+        let memory = if self.no_memory {
+            Vec::new()
+        } else {
+            timing.step("memory", || memory::measure(&mut plan, &topology))?
+        };
+        println!("{timing}\n");
+
+        let report = Report {
+            versions: plan.versions(),
+            rounds: self.rounds,
+            duration,
+            samples,
+            memory,
+        };
+        print!("{report}");
+        if let Some(file) = &self.json {
+            fs::write(file, report.json()?).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds the programs that the benchmark measures by.
+fn yardstick() -> Result<()> {
+    process::run(process::cargo().args(["build", "--release", "--package", "yardstick"]))
+}
+
+/// A program of ours, built with optimisations.
+fn release(program: &str) -> PathBuf {
+    workspace::target().join("release").join(program)
+}

@@ -1,0 +1,184 @@
+//! The tables and the JSON.
+
+use std::{fmt, time::Duration};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    figures::{self, Ratio},
+    load::Load,
+    memory::Memory,
+    rounds::Sample,
+    target::{Kind, Way},
+    topology::Place,
+};
+
+/// All that was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) versions: Vec<String>,
+    pub(super) rounds: usize,
+    pub(super) duration: Duration,
+    pub(super) samples: Vec<Sample>,
+    pub(super) memory: Vec<Memory>,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Samples, medians and ratios.
+    pub(super) fn json(&self) -> Result<String> {
+        let mut report = serde_json::to_value(self)?;
+        report["medians"] = self
+            .ways()
+            .flat_map(|way| Load::ALL.map(|load| self.median(way, load)))
+            .collect();
+        report["ratios"] = RATIOS
+            .iter()
+            .flat_map(|ratio| Load::ALL.map(|load| self.ratio(ratio, load)))
+            .collect();
+        Ok(serde_json::to_string_pretty(&report)?)
+    }
+
+    fn median(&self, way: Way, load: Load) -> Value {
+        let middle = |value: fn(&Sample) -> Option<f64>| figures::middle(&self.samples, way, load, value);
+        json!({
+            "way": way,
+            "load": load,
+            "rate": middle(|sample| Some(sample.rate)),
+            "p50": middle(|sample| Some(sample.latency?.p50)),
+            "p99": middle(|sample| Some(sample.latency?.p99)),
+            "cpu": middle(|sample| sample.cpu),
+            "user_share": middle(|sample| sample.user_share),
+            "syscalls": middle(|sample| sample.syscalls),
+        })
+    }
+
+    fn ratio(&self, ratio: &Ratio, load: Load) -> Value {
+        let cpu = ratio.middle(&self.samples, load, |sample| sample.cpu);
+        let p99 = ratio.middle(&self.samples, load, |sample| Some(sample.latency?.p99));
+        let rate = ratio.middle(&self.samples, load, |sample| Some(sample.rate));
+        json!({ "of": ratio.of, "to": ratio.to, "load": load, "cpu": cpu, "p99": p99, "rate": rate })
+    }
+
+    /// The measured ways, in the order in which they are told.
+    fn ways(&self) -> impl Iterator<Item = Way> {
+        let ways = Place::ALL
+            .into_iter()
+            .flat_map(|place| Kind::ALL.map(|kind| Way::new(kind, place)));
+        ways.filter(|way| self.samples.iter().any(|sample| sample.way == *way))
+    }
+
+    fn load(&self, load: Load, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors: u64 = self
+            .samples
+            .iter()
+            .filter(|sample| sample.load == load)
+            .map(|sample| sample.errors)
+            .sum();
+        writeln!(f, "{} (errors: {errors})", load.title())?;
+        let unit = load.unit();
+        writeln!(
+            f,
+            "  {:24} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
+            "",
+            format!("{unit}s/s"),
+            "p50 µs",
+            "p99 µs",
+            format!("CPU µs/{unit}"),
+            "user",
+            "syscalls"
+        )?;
+        for way in self.ways() {
+            let middle = |value: fn(&Sample) -> Option<f64>| figures::middle(&self.samples, way, load, value);
+            writeln!(
+                f,
+                "  {way:24} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
+                number(middle(|sample| Some(sample.rate))),
+                number(middle(|sample| Some(sample.latency?.p50))),
+                number(middle(|sample| Some(sample.latency?.p99))),
+                number(middle(|sample| sample.cpu)),
+                middle(|sample| sample.user_share).map_or("-".to_owned(), |share| format!("{:.1}%", share * 100.0)),
+                number(middle(|sample| sample.syscalls)),
+            )?;
+        }
+        for ratio in RATIOS {
+            let Some(cpu) = ratio.middle(&self.samples, load, |sample| sample.cpu) else {
+                continue;
+            };
+            writeln!(f, "  CPU of {} to {}: {cpu:.2}x", ratio.of, ratio.to)?;
+        }
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "medians of {} rounds of {} s\n",
+            self.rounds,
+            self.duration.as_secs()
+        )?;
+        for load in Load::ALL {
+            self.load(load, f)?;
+        }
+        if self.memory.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "memory\n  {:24} {:>14} {:>22} {:>26}",
+            "", "idle MB", "bytes/idle connection", "kernel's bytes/connection"
+        )?;
+        for memory in &self.memory {
+            let Memory {
+                way,
+                idle,
+                per_connection,
+                kernel_per_connection,
+                per_1000_workloads,
+            } = memory;
+            let idle = *idle as f64 / 1e6;
+            writeln!(
+                f,
+                "  {way:24} {idle:>14.1} {per_connection:>22.0} {kernel_per_connection:>26.0}"
+            )?;
+            if let Some(bytes) = per_1000_workloads {
+                writeln!(f, "  {:24} {:.2} MB for 1,000 workloads", "", *bytes as f64 / 1e6)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Three digits that count.
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(value) if value >= 100.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
+    }
+}
+
+const RATIOS: &[Ratio] = &[
+    Ratio {
+        of: Way::new(Kind::Weft, Place::SameNode),
+        to: Way::new(Kind::Floor, Place::SameNode),
+    },
+    Ratio {
+        of: Way::new(Kind::Weft, Place::SameNode),
+        to: Way::new(Kind::Envoy, Place::SameNode),
+    },
+    Ratio {
+        of: Way::new(Kind::Weft, Place::AcrossNodes),
+        to: Way::new(Kind::Envoy, Place::AcrossNodes),
+    },
+    Ratio {
+        of: Way::new(Kind::Envoy, Place::SameNode),
+        to: Way::new(Kind::Floor, Place::SameNode),
+    },
+];

@@ -1,0 +1,104 @@
+//! Two nodes and their pods: once outside the mesh for the others, once inside for Weft.
+
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    process::Command,
+};
+
+use anyhow::Result;
+use harness::{Lab, Node, Pod};
+
+use super::{
+    program::{Cpu, Program},
+    release,
+};
+
+/// What all targets stand on. Fields drop in their order: pods before their nodes.
+#[derive(Debug)]
+pub(super) struct Topology {
+    pub(super) plain: Pods,
+    pub(super) mesh: Pods,
+    pub(super) near: Node,
+    pub(super) far: Node,
+    pub(super) lab: Lab,
+}
+
+/// A client with a server on its own node and one on the other.
+#[derive(Debug)]
+pub(super) struct Pods {
+    _servers: [Program; 2],
+    pub(super) client: Pod,
+    pub(super) near: Pod,
+    pub(super) far: Pod,
+}
+
+/// Where the server stands, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    SameNode,
+    AcrossNodes,
+}
+
+// === impl Topology ===
+
+impl Topology {
+    /// Makes the nodes, the pods and the servers in them.
+    pub(super) fn start() -> Result<Self> {
+        let lab = Lab::new();
+        lab.manifests().plain("plain");
+        lab.manifests().enrolled("mesh");
+        let (near, far) = (lab.node("near"), lab.node("far"));
+        Ok(Self {
+            plain: Pods::start("plain", &near, &far)?,
+            mesh: Pods::start("mesh", &near, &far)?,
+            near,
+            far,
+            lab,
+        })
+    }
+}
+
+// === impl Pods ===
+
+impl Pods {
+    /// The server's pod.
+    pub(super) fn server(&self, place: Place) -> &Pod {
+        match place {
+            Place::SameNode => &self.near,
+            Place::AcrossNodes => &self.far,
+        }
+    }
+
+    /// Where the server listens.
+    pub(super) fn address(&self, place: Place) -> SocketAddrV4 {
+        SocketAddrV4::new(self.server(place).addresses().v4, PORT)
+    }
+
+    fn start(namespace: &str, near: &Node, far: &Node) -> Result<Self> {
+        let pod = |node: &Node, name| node.pod(&format!("{namespace}/{name}")).port("http", PORT).start();
+        let (client, near, far) = (pod(near, "client"), pod(near, "near"), pod(far, "far"));
+        Ok(Self {
+            _servers: [origin(&near)?, origin(&far)?],
+            client,
+            near,
+            far,
+        })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(super) const ALL: [Self; 2] = [Self::SameNode, Self::AcrossNodes];
+}
+
+fn origin(pod: &Pod) -> Result<Program> {
+    let mut command = Command::new(release("origin"));
+    command.arg(SocketAddr::from(([0, 0, 0, 0], PORT)).to_string());
+    let mut origin = Program::start(pod.netns(), Cpu::Load, command)?;
+    origin.line()?;
+    Ok(origin)
+}
+
+/// Where the servers listen.
+pub(super) const PORT: u16 = 8080;
