@@ -104,10 +104,23 @@ impl PodFlags {
     /// New connections wait while the agent is away.
     pub const FAIL_CLOSED: Self = Self(1);
 
+    const CAPTURES_DNS: u32 = 2;
+
+    /// Says that the pod's DNS queries come to the agent; only who inspects the pod asks.
+    #[must_use]
+    pub const fn with_dns(self) -> Self {
+        Self(self.0 | Self::CAPTURES_DNS)
+    }
+
     /// Whether new connections wait while the agent is away.
     #[inline(always)]
     pub const fn fail_closed(self) -> bool {
         self.0 & Self::FAIL_CLOSED.0 != 0
+    }
+
+    /// Whether the pod's DNS queries come to the agent.
+    pub const fn captures_dns(self) -> bool {
+        self.0 & Self::CAPTURES_DNS != 0
     }
 }
 

@@ -6,14 +6,155 @@
 //!                  apply ──Change──▶ proxy
 //! ```
 //!
-//! The only room with aya. One task is the only writer of all of it.
+//! The only room with aya. One task is the only writer of all of it; what it pins outlives it, and the next one adopts it.
 
+mod apply;
+mod capture;
+mod cgroup;
 mod change;
 mod config;
+mod desired;
+mod drops;
+mod error;
 pub mod feature;
+mod heartbeat;
 mod hold;
 pub mod inspect;
+mod locate;
+mod log;
+mod maps;
+mod object;
+mod pins;
+mod programs;
+mod ring;
+mod routing;
+mod run;
+mod status;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use agent_common::NodeSettings;
+use tokio::sync::{broadcast, watch};
 
 pub use change::{Captured, Change, Departure, Listeners, PerFamily};
 pub use config::{Config, Dns, ProgramLog};
+pub use drops::Dropped;
+pub use error::KernelError;
 pub use hold::Hold;
+pub use maps::Counters;
+pub use routing::{Drift, drift, remove};
+pub use status::{PodStatus, Status};
+
+use self::{
+    capture::Capture,
+    cgroup::{Cgroup, KubeletCgroup},
+    drops::Drops,
+    heartbeat::Heartbeat,
+    locate::Waiting,
+    log::Lines,
+    maps::NodeMaps,
+    object::Object,
+    pins::NodePins,
+    programs::NodePrograms,
+};
+use crate::{
+    model::PodUid,
+    net::{Cookie, NetNs},
+};
+
+/// The kernel side of one node.
+pub struct Kernel {
+    dns: Dns,
+    host: Cookie,
+    pins: NodePins,
+    object: Object,
+    maps: NodeMaps,
+    programs: NodePrograms,
+    readers: Option<Readers>,
+    /// The pods that this agent captures.
+    captures: BTreeMap<PodUid, Capture>,
+    /// Other pods that have pins.
+    pinned: BTreeSet<PodUid>,
+    /// Pods that cannot be captured at the moment.
+    waiting: BTreeMap<PodUid, Waiting>,
+    /// Namespaces whose rules and routes somebody needs, and how many do.
+    holds: BTreeMap<Cookie, (NetNs, usize)>,
+    /// Of the mesh that was read last.
+    generation: u64,
+    status: watch::Sender<Arc<Status>>,
+    dropped: broadcast::Sender<Dropped>,
+}
+
+/// What is read and written beside the work itself, from its first result on.
+struct Readers {
+    heartbeat: Heartbeat,
+    drops: Drops,
+    lines: Option<Lines>,
+}
+
+// === impl Kernel ===
+
+impl Kernel {
+    /// Attaches the programs of the node, or adopts them where an agent before this one attached the same. Pods are
+    /// adopted when the mesh says that they are still to be captured.
+    ///
+    /// Needs a tokio runtime, the one on which [`Kernel::run`] is to run.
+    pub fn open(config: &Config) -> Result<(Self, Counters), KernelError> {
+        let host = NetNs::current()?;
+        let host_cookie = host.cookie()?;
+        let cgroup = Cgroup::above_pods(config)?;
+        let pins = NodePins::create(&config.bpffs, &config.node)?;
+        pins.remove_other_versions()?;
+
+        let mut object = Object::open(&pins, config.program_log)?;
+        let mut ebpf = object.load_node()?;
+        let mut maps = NodeMaps::take(&mut ebpf)?;
+        let counters = Counters::take(&mut ebpf)?;
+        let readers = Readers {
+            heartbeat: Heartbeat::take(&mut ebpf)?,
+            drops: Drops::take(&mut ebpf)?,
+            lines: match config.program_log {
+                ProgramLog::Off => None,
+                ProgramLog::Debug => Lines::take(&mut ebpf)?,
+            },
+        };
+        let settings = NodeSettings::new(host_cookie.0, object.build());
+        let mut programs = NodePrograms::new(ebpf, pins.clone(), KubeletCgroup::new(config, host));
+        programs.attach(&mut maps, settings, &cgroup)?;
+
+        let pinned = pins.pods()?.into_iter().collect();
+        let kernel = Self {
+            dns: config.dns,
+            host: host_cookie,
+            pins,
+            object,
+            maps,
+            programs,
+            readers: Some(readers),
+            captures: BTreeMap::new(),
+            pinned,
+            waiting: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            generation: 0,
+            status: watch::Sender::default(),
+            dropped: broadcast::Sender::new(DROPPED),
+        };
+        Ok((kernel, counters))
+    }
+
+    /// Says how far the kernel is as the mesh says.
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.subscribe()
+    }
+
+    /// Passes on the connections that the kernel programs refuse, to whoever subscribes.
+    pub fn dropped(&self) -> broadcast::Sender<Dropped> {
+        self.dropped.clone()
+    }
+}
+
+/// How many refusals a slow subscriber may lag behind.
+const DROPPED: usize = 256;

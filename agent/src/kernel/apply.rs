@@ -1,0 +1,343 @@
+//! A plan carried out, step by step. Each pod stands for itself: one that fails is tried again and holds up nobody.
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use tokio::{sync::mpsc, task::yield_now, time::sleep};
+
+use super::{
+    Change, Departure, Kernel, KernelError, PodStatus, Status,
+    capture::{Candidate, Following, Moved, Tell},
+    desired::{Current, Desired, Known, Plan, Terms},
+    error::CaptureError,
+    hold::Released,
+    locate::{Namespaces, Waiting},
+    maps::PodMaps,
+    run::Stopped,
+};
+use crate::{
+    model::{Pod, PodUid},
+    net::Cookie,
+};
+
+impl Kernel {
+    /// Makes the kernel be as the mesh says, as far as it can be at the moment.
+    pub(super) async fn reconcile(
+        &mut self,
+        desired: &Desired,
+        changes: &mpsc::Sender<Change>,
+        tell: &Tell,
+    ) -> Result<(), Stopped> {
+        let plan = desired.diff(&self.current());
+        let Plan {
+            exempt,
+            unexempt,
+            release,
+            adjust,
+            capture,
+        } = plan;
+        for address in exempt {
+            said("Exemption cannot be added", self.maps.add_exemption(address));
+        }
+        for address in unexempt {
+            said("Exemption cannot be removed", self.maps.remove_exemption(address));
+        }
+        self.release(release, desired, changes).await?;
+        for (uid, terms) in adjust {
+            self.adjust(&uid, terms);
+        }
+        self.waiting.retain(|uid, _| desired.pods.contains_key(uid));
+        let namespaces = Namespaces::default();
+        for pod in capture {
+            let now = Instant::now();
+            if self.waiting.get(&pod.uid).is_none_or(|waiting| waiting.next() <= now) {
+                self.capture(pod, &namespaces, changes, tell).await?;
+                // Heartbeat and others run on the same thread.
+                yield_now().await;
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Ends the captures of pods whose namespace is another than before: the next reconciliation begins anew.
+    pub(super) async fn end_moved(&mut self, desired: &Desired, changes: &mpsc::Sender<Change>) -> Result<(), Stopped> {
+        let namespaces = Namespaces::default();
+        let moved: Vec<(PodUid, Departure)> = self
+            .captures
+            .iter()
+            .filter(|(_, capture)| !namespaces.still(&capture.pod, &capture.netns))
+            .map(|(uid, _)| (uid.clone(), Departure::Gone))
+            .collect();
+        for (uid, _) in &moved {
+            tracing::info!(%uid, "Network namespace of a pod is gone");
+        }
+        self.release(moved, desired, changes).await
+    }
+
+    /// Follows what a pod's namespace says of its addresses.
+    pub(super) async fn follow(
+        &mut self,
+        moved: Moved,
+        desired: &Desired,
+        changes: &mpsc::Sender<Change>,
+    ) -> Result<(), Stopped> {
+        let Moved { uid, cookie, addresses } = moved;
+        let Some(capture) = self.captures.get_mut(&uid).filter(|capture| capture.cookie == cookie) else {
+            return Ok(());
+        };
+        let following = match addresses {
+            Ok(addresses) => capture.follow(&addresses),
+            Err(error) => Err(error.into()),
+        };
+        match following {
+            Ok(Following::Done) => {
+                self.publish();
+                return Ok(());
+            }
+            Ok(Following::OtherFamilies) => {}
+            Err(error) => {
+                tracing::warn!(%uid, error = %causes(&error), "Pod is captured anew: its addresses cannot be followed");
+            }
+        }
+        self.release(vec![(uid, Departure::Left)], desired, changes).await
+    }
+
+    /// Removes rules and routes which nobody needs any longer.
+    pub(super) fn released(&mut self, Released(cookie): Released) {
+        let Some((netns, count)) = self.holds.get_mut(&cookie) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            said("Rules and routes of a pod cannot be removed", super::remove(netns));
+            self.holds.remove(&cookie);
+        }
+    }
+
+    /// Leaves: whoever fails open passes by from here on, the others wait for the agent after this one.
+    pub(super) async fn suspend(&mut self) {
+        for capture in self
+            .captures
+            .values()
+            .filter(|capture| !capture.terms.flags.fail_closed())
+        {
+            said("Pod cannot be let go", self.maps.leave(capture.cookie));
+        }
+        sleep(IN_FLIGHT).await;
+        for capture in self.captures.values() {
+            said("Listeners of a pod cannot be taken back", capture.suspend());
+        }
+    }
+
+    /// Forgets namespaces which are enrolled and belong to no pod any longer.
+    pub(super) fn forget_strangers(&mut self) -> Result<(), KernelError> {
+        let pinned = self
+            .pinned
+            .iter()
+            .filter_map(|uid| self.pinned_cookie(uid))
+            .collect::<BTreeSet<_>>();
+        let known = |cookie: &Cookie| {
+            pinned.contains(cookie) || self.captures.values().any(|capture| capture.cookie == *cookie)
+        };
+        let strangers: Vec<Cookie> = self
+            .maps
+            .enrolled()?
+            .into_iter()
+            .filter(|cookie| !known(cookie))
+            .collect();
+        strangers.into_iter().try_for_each(|cookie| self.maps.leave(cookie))
+    }
+
+    fn current(&self) -> Current {
+        let pinned = self.pinned.iter().map(|uid| (uid.clone(), Known::Pinned));
+        let captured = self
+            .captures
+            .iter()
+            .map(|(uid, capture)| (uid.clone(), Known::Captured(capture.terms.clone())));
+        Current {
+            pods: pinned.chain(captured).collect(),
+            // What cannot be read is written anew.
+            exempt: self.maps.exempt().unwrap_or_default(),
+        }
+    }
+
+    async fn capture(
+        &mut self,
+        pod: Arc<Pod>,
+        namespaces: &Namespaces,
+        changes: &mpsc::Sender<Change>,
+        tell: &Tell,
+    ) -> Result<(), Stopped> {
+        let (uid, name) = (pod.uid.clone(), pod.name.clone());
+        match self.try_capture(pod, namespaces, tell) {
+            Ok(change) => {
+                tracing::info!(pod = %name, "Pod captured");
+                self.waiting.remove(&uid);
+                self.pinned.remove(&uid);
+                Ok(changes.send(change).await?)
+            }
+            Err(error) => {
+                self.wait(&uid, &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn try_capture(&mut self, pod: Arc<Pod>, namespaces: &Namespaces, tell: &Tell) -> Result<Change, CaptureError> {
+        let netns = namespaces.of(&pod)?;
+        let cookie = netns.cookie()?;
+        if cookie == self.host {
+            return Err(CaptureError::HostNamespace);
+        }
+        if let Some((uid, _)) = self.captures.iter().find(|(_, other)| other.cookie == cookie) {
+            return Err(CaptureError::SharedNamespace(uid.clone()));
+        }
+        let uid = pod.uid.clone();
+        let candidate = Candidate {
+            netns: netns.clone(),
+            cookie,
+            pins: self.pins.pod(&uid),
+            dns: self.dns,
+            pod,
+        };
+        let stale = self.pinned_cookie(&uid).filter(|pinned| *pinned != cookie);
+        if let Some(stale) = stale {
+            self.maps.leave(stale)?;
+        }
+        // Should it fail half-way, what it made is found and removed like that of an agent before this one.
+        self.pinned.insert(uid.clone());
+        let (capture, captured) = candidate.capture(&mut self.object, tell)?;
+        self.holds.entry(cookie).or_insert((netns, 0)).1 += 1;
+        capture.enrol(&mut self.maps)?;
+        self.captures.insert(uid, capture);
+        Ok(Change::Up(Box::new(captured)))
+    }
+
+    fn wait(&mut self, uid: &PodUid, error: &CaptureError) {
+        let reason: Arc<str> = causes(error).into();
+        let now = Instant::now();
+        let before = self.waiting.get(uid);
+        if before.is_none_or(|before| before.reason != reason) {
+            match error {
+                CaptureError::NoNamespace => tracing::info!(%uid, %reason, "Pod is not captured yet"),
+                _ => tracing::warn!(%uid, %reason, "Pod cannot be captured"),
+            }
+        }
+        let waiting = match before {
+            Some(before) => before.again(reason, now),
+            None => Waiting::new(reason, now),
+        };
+        self.waiting.insert(uid.clone(), waiting);
+    }
+
+    fn adjust(&mut self, uid: &PodUid, terms: Terms) {
+        if let Some(capture) = self.captures.get_mut(uid) {
+            said(
+                "Terms of a pod cannot be changed",
+                capture.adjust(terms, &mut self.maps),
+            );
+        }
+    }
+
+    /// Ends captures. What is marked already finds the listeners still there, and then nobody is marked any longer.
+    async fn release(
+        &mut self,
+        release: Vec<(PodUid, Departure)>,
+        desired: &Desired,
+        changes: &mpsc::Sender<Change>,
+    ) -> Result<(), Stopped> {
+        if release.is_empty() {
+            return Ok(());
+        }
+        for (uid, _) in &release {
+            let cookie = match self.captures.get(uid) {
+                Some(capture) => Some(capture.cookie),
+                None => self.pinned_cookie(uid),
+            };
+            if let Some(cookie) = cookie {
+                said("Pod cannot be let go", self.maps.leave(cookie));
+            }
+        }
+        sleep(IN_FLIGHT).await;
+        for (uid, departure) in release {
+            match self.captures.remove(&uid) {
+                Some(capture) => {
+                    tracing::info!(pod = %capture.pod.name, ?departure, "Pod released");
+                    said("Capture of a pod cannot be undone", capture.release());
+                    let change = Change::Down { uid, departure };
+                    changes.send(change).await?;
+                }
+                None => self.discard(&uid, desired),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what an agent before this one left of a pod that is not to be captured.
+    fn discard(&mut self, uid: &PodUid, desired: &Desired) {
+        let cookie = self.pinned_cookie(uid);
+        self.pinned.remove(uid);
+        said("Pins of a pod cannot be removed", self.pins.pod(uid).remove());
+        let Some(pod) = desired.others.get(uid) else {
+            return;
+        };
+        // A namespace that is not found any longer has taken its rules and routes with it.
+        if let Ok(netns) = Namespaces::default().of(pod)
+            && netns.cookie().ok() == cookie
+        {
+            said("Rules and routes of a pod cannot be removed", super::remove(&netns));
+        }
+    }
+
+    fn pinned_cookie(&self, uid: &PodUid) -> Option<Cookie> {
+        let maps = PodMaps::open(&self.pins.pod(uid)).ok().flatten()?;
+        Some(Cookie(maps.settings().ok()?.cookie()))
+    }
+
+    pub(super) fn publish(&self) {
+        let captured = self.captures.iter().map(|(uid, capture)| {
+            let status = PodStatus::Captured {
+                netns: capture.cookie,
+                uncaptured_devices: capture.uncaptured_devices.clone(),
+            };
+            (uid.clone(), status)
+        });
+        let waiting = self.waiting.iter().map(|(uid, waiting)| {
+            let reason = Arc::clone(&waiting.reason);
+            (uid.clone(), PodStatus::Waiting { reason })
+        });
+        let status = Status {
+            generation: self.generation,
+            pods: captured.chain(waiting).collect(),
+        };
+        self.status.send_if_modified(|before| {
+            let changed = **before != status;
+            if changed {
+                *before = Arc::new(status);
+            }
+            changed
+        });
+    }
+}
+
+/// Says what failed where the work goes on without it.
+pub(super) fn said<E: std::error::Error>(what: &'static str, result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::warn!(error = %causes(&error), "{what}");
+    }
+}
+
+/// An error with all its causes.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Longer than a connect() takes from the mark to the SYN.
+const IN_FLIGHT: std::time::Duration = std::time::Duration::from_millis(2);

@@ -1,0 +1,131 @@
+//! The cgroups to which the node-wide programs are attached.
+
+use std::{
+    fs::{self, File},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use super::{Config, KernelError};
+use crate::net::{NetNs, PortOwner};
+
+/// A cgroup's folder, opened.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    folder: File,
+    id: u64,
+}
+
+/// Where the kubelet's cgroup is looked for.
+#[derive(Debug)]
+pub(super) struct KubeletCgroup {
+    configured: Option<PathBuf>,
+    found: Option<PathBuf>,
+    host: NetNs,
+}
+
+// === impl Cgroup ===
+
+impl Cgroup {
+    /// Opens the cgroup above all pods.
+    pub(super) fn above_pods(config: &Config) -> Result<Self, KernelError> {
+        match &config.cgroup {
+            Some(path) => Self::open(path),
+            None => Self::open(&mount_point()?),
+        }
+    }
+
+    /// The kernel's number of the cgroup, which is the inode of its folder.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn open(path: &Path) -> Result<Self, KernelError> {
+        let failed = |source| KernelError::Cgroup {
+            path: path.into(),
+            source,
+        };
+        let folder = File::open(path).map_err(failed)?;
+        let id = folder.metadata().map_err(failed)?.ino();
+        Ok(Self { folder, id })
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
+// === impl KubeletCgroup ===
+
+impl KubeletCgroup {
+    pub(super) fn new(config: &Config, host: NetNs) -> Self {
+        Self {
+            configured: config.kubelet_cgroup.clone(),
+            found: None,
+            host,
+        }
+    }
+
+    /// Opens the cgroup if there is one that is not `known`: a kubelet that restarts may get a new one.
+    ///
+    /// Whoever listens at the kubelet's port is looked for only while nothing is at the place where it was found last.
+    pub(super) fn open_unless(&mut self, known: u64) -> Result<Option<Cgroup>, KernelError> {
+        let place = self.configured.as_ref().or(self.found.as_ref());
+        if place.is_none_or(|place| !place.is_dir()) && self.configured.is_none() {
+            self.found = self.find()?;
+        }
+        let Some(place) = self.configured.as_ref().or(self.found.as_ref()) else {
+            return Ok(None);
+        };
+        if fs::metadata(place).is_ok_and(|folder| folder.ino() == known) {
+            return Ok(None);
+        }
+        Cgroup::open(place).map(Some)
+    }
+
+    fn find(&self) -> Result<Option<PathBuf>, KernelError> {
+        let owner = PortOwner::find(&self.host, KUBELET_PORT)?;
+        owner.map(|owner| Ok(mount_point()?.join(owner.cgroup))).transpose()
+    }
+}
+
+fn mount_point() -> Result<PathBuf, KernelError> {
+    let path = Path::new(MOUNTS);
+    let mounts = fs::read_to_string(path).map_err(KernelError::pin("read", path))?;
+    cgroup2(&mounts).ok_or(KernelError::NoCgroup)
+}
+
+/// Finds where cgroup2 is mounted, also on hosts that have version 1 beside it.
+fn cgroup2(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| place.replace("\\040", " ").into())
+    })
+}
+
+const KUBELET_PORT: u16 = 10250;
+const MOUNTS: &str = "/proc/self/mounts";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_version_is_found_on_a_hybrid_host() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        assert_eq!(cgroup2(mounts), Some("/sys/fs/cgroup/unified".into()));
+        assert_eq!(cgroup2("tmpfs /sys/fs/cgroup tmpfs rw 0 0\n"), None);
+    }
+
+    #[test]
+    fn a_mount_point_with_a_space_is_read() {
+        assert_eq!(cgroup2("none /a\\040b cgroup2 rw 0 0"), Some("/a b".into()));
+    }
+}

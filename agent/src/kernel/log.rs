@@ -1,0 +1,51 @@
+//! The kernel programs' own log lines, passed on to the agent's log.
+
+use agent_common::names::map::LOGS;
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use log::{Log, Metadata, Record};
+use tokio::io::unix::AsyncFd;
+
+use super::{KernelError, ring};
+
+/// The ring of log lines.
+pub(super) struct Lines(AsyncFd<EbpfLogger<ToTracing>>);
+
+struct ToTracing;
+
+// === impl Lines ===
+
+impl Lines {
+    /// Needs a tokio runtime. None when the programs hold no log statements.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Option<Self>, KernelError> {
+        let Ok(logger) = EbpfLogger::init_with_logger(ebpf, ToTracing) else {
+            return Ok(None);
+        };
+        ring::watch(logger, LOGS).map(|ring| Some(Self(ring)))
+    }
+
+    /// Passes lines on until it is dropped.
+    pub(super) async fn forward(mut self) {
+        loop {
+            let Ok(mut ready) = self.0.readable_mut().await else {
+                return;
+            };
+            ready.get_inner_mut().flush();
+            ready.clear_ready();
+        }
+    }
+}
+
+// === impl ToTracing ===
+
+impl Log for ToTracing {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        tracing::debug!(target: "weft::program", "{}", record.args());
+    }
+
+    fn flush(&self) {}
+}

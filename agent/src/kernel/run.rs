@@ -1,0 +1,137 @@
+//! The one task that writes: it follows the mesh, the pods' namespaces and the kubelet until it is told to stop.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Change, Kernel, Readers, apply::said, capture::Tell, desired::Desired};
+use crate::model::Mesh;
+
+/// Nobody wants to know of changes any longer: the agent ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopped;
+
+// === impl Stopped ===
+
+impl<T> From<mpsc::error::SendError<T>> for Stopped {
+    fn from(_: mpsc::error::SendError<T>) -> Self {
+        Self
+    }
+}
+
+impl From<watch::error::RecvError> for Stopped {
+    fn from(_: watch::error::RecvError) -> Self {
+        Self
+    }
+}
+
+// === impl Kernel ===
+
+impl Kernel {
+    /// Keeps the kernel as the mesh says until `stop`, then takes the listeners back: pods that fail open pass by the
+    /// agent from then on, the others wait for the next one. What is pinned stays.
+    ///
+    /// A mesh of generation 0 is none: nothing is done before the first real one.
+    pub async fn run(
+        mut self,
+        mut mesh: watch::Receiver<Arc<Mesh>>,
+        changes: mpsc::Sender<Change>,
+        stop: CancellationToken,
+    ) {
+        let mut beside = JoinSet::new();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _stopped = self.follow_mesh(&mut mesh, &changes, &mut beside) => {}
+        }
+        beside.shutdown().await;
+        self.suspend().await;
+    }
+
+    async fn follow_mesh(
+        &mut self,
+        mesh: &mut watch::Receiver<Arc<Mesh>>,
+        changes: &mpsc::Sender<Change>,
+        beside: &mut JoinSet<()>,
+    ) -> Result<(), Stopped> {
+        let (moved, mut moves) = mpsc::unbounded_channel();
+        let (released, mut releases) = mpsc::unbounded_channel();
+        let tell = Tell { moved, released };
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        let first = mesh
+            .wait_for(|mesh| mesh.generation > 0)
+            .await
+            .map(|mesh| Arc::clone(&mesh));
+        let mut desired = self.adopt(first?.as_ref());
+        self.reconcile(&desired, changes, &tell).await?;
+        said("Enrolled namespaces cannot be looked through", self.forget_strangers());
+        // From here on connections are marked: whoever is to be captured has somebody who listens.
+        self.readers
+            .take()
+            .into_iter()
+            .for_each(|readers| readers.spawn(self, beside));
+
+        loop {
+            tokio::select! {
+                changed = mesh.changed() => {
+                    changed?;
+                    let next = Arc::clone(&mesh.borrow_and_update());
+                    desired = self.adopt(&next);
+                    self.reconcile(&desired, changes, &tell).await?;
+                }
+                Some(moved) = moves.recv() => {
+                    self.follow(moved, &desired, changes).await?;
+                    self.reconcile(&desired, changes, &tell).await?;
+                }
+                Some(released) = releases.recv() => self.released(released),
+                () = sleep_until(self.next_try().into()) => {
+                    self.reconcile(&desired, changes, &tell).await?;
+                }
+                _ = look.tick() => {
+                    said("Kubelet cannot be followed", self.programs.follow_kubelet(&mut self.maps));
+                    self.end_moved(&desired, changes).await?;
+                    self.reconcile(&desired, changes, &tell).await?;
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self, mesh: &Mesh) -> Desired {
+        self.generation = mesh.generation;
+        Desired::of(mesh)
+    }
+
+    fn next_try(&self) -> Instant {
+        let next = self.waiting.values().map(super::locate::Waiting::next).min();
+        next.unwrap_or_else(|| Instant::now() + LOOK)
+    }
+}
+
+// === impl Readers ===
+
+impl Readers {
+    fn spawn(self, kernel: &Kernel, beside: &mut JoinSet<()>) {
+        let Self {
+            heartbeat,
+            drops,
+            lines,
+        } = self;
+        beside.spawn(heartbeat.beat());
+        beside.spawn(drops.forward(kernel.dropped.clone()));
+        if let Some(lines) = lines {
+            beside.spawn(lines.forward());
+        }
+    }
+}
+
+/// How often it is looked whether namespaces and the kubelet are where they were.
+const LOOK: Duration = Duration::from_secs(2);
