@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod dns;
 pub mod kernel;
 pub mod model;
 pub mod net;

@@ -6,6 +6,7 @@ mod address;
 mod datagram;
 mod diag;
 mod error;
+mod foreign;
 mod leg;
 mod listener;
 mod locate;
@@ -20,12 +21,13 @@ mod rule;
 mod socket;
 mod sysctl;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::{AddressWatch, DeviceIndex, OwnAddress, own_addresses};
-pub use datagram::{CapturedDatagram, CapturedDatagrams, connect_datagrams, send_datagram_as};
+pub use datagram::{CapturedDatagram, CapturedDatagrams, connect_datagrams};
 pub use diag::{ListedSocket, Listing, TcpState};
 pub use error::NetError;
+pub use foreign::ForeignSender;
 pub use leg::{Leg, LegError};
 pub use listener::{Backlog, ListenerPorts, listen};
 pub use locate::{PodProcesses, PortOwner};

@@ -7,6 +7,7 @@
 
 mod access_log;
 mod denied;
+mod dns;
 mod live;
 mod metrics;
 mod record;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use access_log::{AccessLog, AccessLogFormat, UnknownFormat};
 pub use denied::{Denied, Fault};
+pub use dns::{DnsMetrics, DnsOutcome};
 pub use live::{ConnectionId, LiveConnection, Phase};
 pub use metrics::ConnectionMetrics;
 pub use refusal::{Refusal, Refuser};

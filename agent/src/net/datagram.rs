@@ -1,4 +1,4 @@
-//! UDP sockets inside a namespace: one that takes what was meant for others, and answers in their name.
+//! UDP sockets inside a namespace: those that take what was meant for others, and those that ask on.
 
 use std::{
     io::{self, IoSliceMut},
@@ -60,6 +60,14 @@ impl CapturedDatagrams {
             .map_err(NetError::call("register socket"))
     }
 
+    /// The address family that it takes.
+    pub fn family(&self) -> Result<Family, NetError> {
+        self.0
+            .local_addr()
+            .map(Family::of)
+            .map_err(NetError::call("getsockname"))
+    }
+
     /// Waits for a datagram. May be cancelled.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<CapturedDatagram> {
         let fd = self.0.as_raw_fd();
@@ -72,28 +80,6 @@ pub fn connect_datagrams(netns: &NetNs, peer: SocketAddr, mark: Mark) -> Result<
     let socket = datagram(netns, Family::of(peer), mark)?;
     socket.connect(&peer.into()).map_err(NetError::call("connect"))?;
     UdpSocket::from_std(socket.into()).map_err(NetError::call("register socket"))
-}
-
-/// Sends one datagram in the name of `source`, an address which is not of that namespace.
-///
-/// The socket lives no longer: while it is bound, no application there could bind the port on all addresses.
-pub fn send_datagram_as(
-    netns: &NetNs,
-    source: SocketAddr,
-    to: SocketAddr,
-    mark: Mark,
-    bytes: &[u8],
-) -> Result<(), NetError> {
-    let family = Family::of(source);
-    let socket = datagram(netns, family, mark)?;
-    set_transparent(&socket, family)?;
-    socket.set_reuse_address(true).map_err(NetError::call("SO_REUSEADDR"))?;
-    socket.bind(&source.into()).map_err(|error| NetError::Bind {
-        address: source,
-        source: error,
-    })?;
-    socket.send_to(bytes, &to.into()).map_err(NetError::call("sendto"))?;
-    Ok(())
 }
 
 /// Lets a socket take what is meant for others, and tell whom.

@@ -38,6 +38,12 @@ pub enum NetError {
         /// Why.
         source: io::Error,
     },
+    /// A datagram has more bytes than a packet can hold.
+    #[error("{length} bytes are too many for a datagram")]
+    DatagramTooLong {
+        /// How many.
+        length: usize,
+    },
     /// No port is left for a listener.
     #[error("no port is free for a listener")]
     NoListenerPort,
@@ -70,7 +76,10 @@ impl NetError {
             | Self::Call { source, .. }
             | Self::Bind { source, .. }
             | Self::Sysctl { source, .. } => Some(source),
-            Self::NotANamespace { .. } | Self::NoListenerPort | Self::SysctlValue { .. } => None,
+            Self::NotANamespace { .. }
+            | Self::DatagramTooLong { .. }
+            | Self::NoListenerPort
+            | Self::SysctlValue { .. } => None,
         }
     }
 

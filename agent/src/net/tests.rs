@@ -8,7 +8,12 @@ mod pods;
 mod routing;
 mod sockets;
 
-use std::{process::Command, sync::mpsc, thread};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    process::{self, Command},
+    sync::mpsc,
+    thread,
+};
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -43,4 +48,10 @@ pub(crate) fn ip(netns: &NetNs, arguments: &str) -> String {
         .unwrap();
     assert!(output.status.success(), "ip {arguments}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Joins two namespaces by a veth pair; each calls its end `eth0`.
+pub(crate) fn wire(one: &NetNs, other: &NetNs) {
+    let other = format!("/proc/{}/fd/{}", process::id(), other.as_fd().as_raw_fd());
+    ip(one, &format!("link add eth0 type veth peer name eth0 netns {other}"));
 }

@@ -1,3 +1,5 @@
+//! Which port comes next.
+
 use super::*;
 
 fn client() -> IpAddr {

@@ -1,3 +1,5 @@
+//! What /proc writes, in every form that kubelets and kernels give it.
+
 use super::*;
 
 const UID: &str = "2f3c1a90-8f4e-4c5b-9d62-0a1b2c3d4e5f";

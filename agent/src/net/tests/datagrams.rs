@@ -1,3 +1,5 @@
+//! Datagrams in others' names.
+
 use std::net::{SocketAddr, UdpSocket};
 
 use super::{super::*, namespace};
@@ -30,17 +32,25 @@ async fn a_captured_datagram_tells_whom_it_was_meant_for() {
 }
 
 #[test]
-fn a_datagram_is_sent_in_anothers_name() {
-    let Some(netns) = namespace("a_datagram_is_sent_in_anothers_name") else {
+fn a_datagram_is_sent_in_anothers_name_whoever_has_the_port() {
+    let Some(netns) = namespace("a_datagram_is_sent_in_anothers_name_whoever_has_the_port") else {
         return;
     };
-    for (own, other) in [("127.0.0.1:0", "10.96.0.10:53"), ("[::1]:0", "[fd00::a]:53")] {
+    for (family, any, own, other) in [
+        (Family::V4, "0.0.0.0:53", "127.0.0.1:0", "10.96.0.10:53"),
+        (Family::V6, "[::]:53", "[::1]:0", "[fd00::a]:53"),
+    ] {
         let other: SocketAddr = other.parse().unwrap();
+        let _server = netns.run(|| UdpSocket::bind(any)).unwrap().unwrap();
         let receiver = netns.run(|| UdpSocket::bind(own)).unwrap().unwrap();
+        let sender = ForeignSender::open(&netns, family, Mark(1)).unwrap();
 
-        send_datagram_as(&netns, other, receiver.local_addr().unwrap(), Mark(1), b"hello").unwrap();
-
-        let mut buffer = [0; 16];
-        assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (5, other));
+        for length in [0, 5, 500, 60_000] {
+            let payload = vec![7; length];
+            sender.send(other, receiver.local_addr().unwrap(), &payload).unwrap();
+            let mut buffer = vec![0; 65_535];
+            assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (length, other));
+            assert_eq!(&buffer[..length], payload);
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! Legs to an application, with capture's routing.
+
 use std::{
     io::{self, Write as _},
     net::{SocketAddr, TcpListener},

@@ -1,3 +1,5 @@
+//! Where listeners come to be.
+
 use std::net::Ipv4Addr;
 
 use super::{super::*, namespace};

@@ -1,3 +1,5 @@
+//! Coming and going.
+
 use super::{super::*, namespace};
 
 #[test]

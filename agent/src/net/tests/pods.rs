@@ -1,3 +1,5 @@
+//! Pods found by their processes.
+
 use std::{
     fs,
     path::PathBuf,

@@ -1,3 +1,5 @@
+//! Rules, routes and addresses.
+
 use std::net::IpAddr;
 
 use super::{super::*, ip, namespace};

@@ -1,3 +1,5 @@
+//! Sockets as the kernel lists them.
+
 use std::{
     io::{self, Read as _},
     net::{TcpListener, TcpStream},
