@@ -13,11 +13,19 @@ use crate::model::{
     Transport, merge_endpoints,
 };
 
-/// Slices by service and pods by namespace.
+/// Slices by service and pods by label.
 pub(super) struct Backends<'a> {
     objects: &'a Objects,
     slices: HashMap<&'a ObjectName, Vec<&'a Slice>>,
-    pods: HashMap<&'a str, Vec<(&'a ObjectName, &'a Pod)>>,
+    labelled: HashMap<Label<'a>, Vec<(&'a ObjectName, &'a Pod)>>,
+}
+
+/// A label of the pods of one namespace.
+#[derive(PartialEq, Eq, Hash)]
+struct Label<'a> {
+    namespace: &'a str,
+    key: &'a str,
+    value: &'a str,
 }
 
 // === impl Backends ===
@@ -31,11 +39,22 @@ impl<'a> Backends<'a> {
                 slices.entry(service).or_default().push(&**slice);
             }
         }
-        let mut pods: HashMap<_, Vec<_>> = HashMap::new();
+        let mut labelled: HashMap<_, Vec<_>> = HashMap::new();
         for (name, pod) in &objects.pods {
-            pods.entry(&*name.namespace).or_default().push((name, &**pod));
+            for (key, value) in &pod.labels {
+                let label = Label {
+                    namespace: &name.namespace,
+                    key,
+                    value,
+                };
+                labelled.entry(label).or_default().push((name, &**pod));
+            }
         }
-        Self { objects, slices, pods }
+        Self {
+            objects,
+            slices,
+            labelled,
+        }
     }
 
     /// The ports of a service with their endpoints.
@@ -63,18 +82,29 @@ impl<'a> Backends<'a> {
     }
 
     /// The pods that a service selects; none where it has no selector.
-    pub(super) fn selection(&self, service: &Service) -> impl Iterator<Item = (&'a ObjectName, &'a Pod)> {
-        let namespace = if service.selector.is_empty() {
-            None
-        } else {
-            self.pods.get(&*service.service.name.namespace)
-        };
-        let selector = service.selector.clone();
-        namespace
-            .into_iter()
-            .flatten()
+    pub(super) fn selection<'b>(
+        &'b self,
+        service: &'b Service,
+    ) -> impl Iterator<Item = (&'a ObjectName, &'a Pod)> + use<'a, 'b> {
+        // Only the pods with the rarest of the labels are looked at: one by one, those of a large namespace would take
+        // seconds for all its services.
+        let rarest = service
+            .selector
+            .iter()
+            .map(|(key, value)| self.with_label(&service.service.name.namespace, key, value))
+            .min_by_key(|pods| pods.len())
+            .unwrap_or_default();
+        rarest
+            .iter()
             .copied()
-            .filter(move |(_, pod)| selects(&selector, &pod.labels))
+            .filter(|(_, pod)| selects(&service.selector, &pod.labels))
+    }
+
+    fn with_label<'b>(&'b self, namespace: &'b str, key: &'b str, value: &'b str) -> &'b [(&'a ObjectName, &'a Pod)] {
+        self.labelled
+            .get(&Label { namespace, key, value })
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// Whether the endpoints of a service come from slices.

@@ -45,7 +45,7 @@ pub(super) fn decode(file: &Arc<Path>, text: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     for document in documents(text) {
         match document {
-            Ok(node) => decode_node(file, &node, node.to_json(), &mut entries),
+            Ok(node) => decode_node(file, &node, &TypeOfItems::default(), &mut entries),
             Err(syntax) => entries.push(Entry {
                 line: syntax.line,
                 content: Content::Nameless,
@@ -63,24 +63,35 @@ pub(super) fn decode(file: &Arc<Path>, text: &str) -> Vec<Entry> {
     entries
 }
 
+/// What the items of a list are, where the list says it: the API server answers with typed lists, whose items leave it out.
+#[derive(Default)]
+struct TypeOfItems<'a> {
+    api_version: Option<&'a str>,
+    kind: Option<&'a str>,
+}
+
 /// Reads an object, or each item of a list of objects.
-fn decode_node(file: &Arc<Path>, node: &Node, json: Json, entries: &mut Vec<Entry>) {
+fn decode_node(file: &Arc<Path>, node: &Node, default: &TypeOfItems<'_>, entries: &mut Vec<Entry>) {
     let item_kind = node.text("kind").and_then(|kind| kind.strip_suffix("List"));
-    let (Some(item_kind), Some(Value::List(items))) = (item_kind, node.get("items").map(|items| &items.value)) else {
-        entries.push(decode_object(file, node, json));
-        return;
-    };
-    for item in items {
-        let mut json = item.to_json();
-        // A typed list, as the API server answers, leaves out what its items are.
-        if let (Some(object), false) = (json.as_object_mut(), item_kind.is_empty()) {
-            object.entry("kind").or_insert_with(|| item_kind.into());
-            object
-                .entry("apiVersion")
-                .or_insert_with(|| node.text("apiVersion").unwrap_or_default().into());
+    if let (Some(kind), Some(Value::List(items))) = (item_kind, node.get("items").map(|items| &items.value)) {
+        let kind = Some(kind).filter(|kind| !kind.is_empty());
+        let of_items = TypeOfItems {
+            api_version: kind.and(node.text("apiVersion")),
+            kind,
+        };
+        for item in items {
+            decode_node(file, item, &of_items, entries);
         }
-        decode_node(file, item, json, entries);
+        return;
     }
+    let mut json = node.to_json();
+    if let Some(object) = json.as_object_mut() {
+        for (key, value) in [("apiVersion", default.api_version), ("kind", default.kind)] {
+            let Some(value) = value else { continue };
+            object.entry(key).or_insert_with(|| value.into());
+        }
+    }
+    entries.push(decode_object(file, node, json));
 }
 
 fn decode_object(file: &Arc<Path>, node: &Node, json: Json) -> Entry {
