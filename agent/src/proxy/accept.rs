@@ -61,10 +61,7 @@ pub(super) fn listeners(listeners: Listeners, liveness: Liveness) -> impl Iterat
 pub(super) fn arrive(lane: &Rc<Lane>, connection: InTransit) {
     match connection.arrive() {
         Ok(captured) => serve(lane, captured),
-        Err(denied) => tracing::debug!(
-            reason = denied.label(),
-            "A connection cannot be registered with its lane"
-        ),
+        Err(error) => tracing::debug!(%error, "A connection cannot be registered with its lane"),
     }
 }
 

@@ -94,7 +94,7 @@ mod tests {
         let (sticky, start) = (Sticky::default(), Instant::now());
         let clients = u16::try_from(MOST_STUCK).unwrap();
         for client in 0..=clients {
-            let age = Duration::from_secs(client.into());
+            let age = Duration::from_millis(client.into());
             sticky.stick(mk_key(client), mk_endpoint(1), HOUR, start + age);
         }
 

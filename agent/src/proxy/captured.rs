@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
 
 use super::{capacity::ConnectionSeat, door::OpenDoor, stream::ResetOnDrop};
-use crate::telemetry::{Denied, Direction};
+use crate::telemetry::Direction;
 
 /// Where a client wanted to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl InTransit {
     }
 
     /// Registers it with the calling lane.
-    pub(super) fn arrive(self) -> Result<Captured, Denied> {
+    pub(super) fn arrive(self) -> io::Result<Captured> {
         let Self {
             stream,
             client,
@@ -70,7 +70,7 @@ impl InTransit {
             direction,
             seat,
         } = self;
-        let stream = TcpStream::from_std(stream).map_err(|_| Denied::AgentError)?;
+        let stream = TcpStream::from_std(stream)?;
         Ok(Captured {
             stream: ResetOnDrop::new(stream),
             client,

@@ -54,26 +54,21 @@ enum Side {
 
 impl Joined {
     /// Joins an authorised client to what was found for it.
-    pub(super) fn new(permit: Permit, upstream: Upstream) -> Self {
+    ///
+    /// Boxed, since what an async function holds is moved about inside its future, which has room for each place.
+    pub(super) fn new(permit: Permit, upstream: Upstream) -> Box<Self> {
         let captured = permit.into_identified().captured;
-        Self {
+        Box::new(Self {
             client: captured.stream,
             upstream,
             seat: captured.seat,
-        }
+        })
     }
 
-    async fn copy(self, live: &Live, lane: &Lane) -> Result<(), Denied> {
-        let Self { client, upstream, seat } = self;
-        match copy(&client, &upstream.stream, &seat, live, lane).await? {
-            End::Finished => {
-                client.close();
-                upstream.stream.close();
-            }
-            // Both are reset by being dropped.
-            End::Reset => {}
-        }
-        Ok(())
+    /// Ends both sides in order.
+    fn close(self) {
+        self.client.close();
+        self.upstream.stream.close();
     }
 }
 
@@ -83,27 +78,29 @@ impl Tracked {
     /// Waits for the upstream, then copies until the end; the report follows when `self` is dropped.
     ///
     /// What opens the connection comes boxed, so that an open one does not keep the room that this takes.
-    pub(super) async fn carry(&self, joining: Pin<Box<impl Future<Output = Result<Joined, Denied>>>>, lane: &Lane) {
-        let ended = match self.unless_cut(joining).await {
-            Ok(joined) => {
-                self.connected();
-                self.unless_cut(pin!(joined.copy(self, lane))).await
-            }
-            Err(denied) => Err(denied),
+    pub(super) async fn carry(
+        &self,
+        joining: Pin<Box<impl Future<Output = Result<Box<Joined>, Denied>>>>,
+        lane: &Lane,
+    ) {
+        let joined = match self.unless_cut(joining).await {
+            Ok(joined) => joined,
+            Err(denied) => return self.deny(denied),
         };
-        if let Err(denied) = ended {
-            self.deny(denied);
+        self.connected();
+        let ended = self.unless_cut(pin!(copy(&joined, self, lane))).await;
+        match ended {
+            Ok(End::Finished) => joined.close(),
+            // Both sides are reset by being dropped.
+            Ok(End::Reset) => {}
+            Err(denied) => self.deny(denied),
         }
     }
 }
 
-async fn copy(
-    client: &TcpStream,
-    upstream: &TcpStream,
-    seat: &ConnectionSeat,
-    live: &Live,
-    lane: &Lane,
-) -> Result<End, Denied> {
+async fn copy(joined: &Joined, live: &Live, lane: &Lane) -> Result<End, Denied> {
+    let (client, upstream): (&TcpStream, &TcpStream) = (&joined.client, &joined.upstream.stream);
+    let door = &joined.seat.door;
     let mut sending = Way::new(client, upstream, &live.sent);
     let mut receiving = Way::new(upstream, client, &live.received);
     // A side that is not being read tells of its end by an error only.
@@ -111,8 +108,8 @@ async fn copy(
     let mut upstream_error = pin!(upstream.ready(Interest::ERROR));
 
     let broken = poll_fn(|cx| {
-        let sent = sending.poll(cx, lane, &seat.door);
-        let received = receiving.poll(cx, lane, &seat.door);
+        let sent = sending.poll(cx, lane, door);
+        let received = receiving.poll(cx, lane, door);
         let broken = match (sent, received) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(None)),
             (Poll::Ready(Err(Broken::Buffers(denied))), _) | (_, Poll::Ready(Err(Broken::Buffers(denied)))) => {
@@ -137,13 +134,13 @@ async fn copy(
 
     let (last_words, listener) = match broken {
         None => return Ok(End::Finished),
-        Some(Side::Client) => (&mut sending, upstream),
-        Some(Side::Upstream) => (&mut receiving, client),
+        Some(Side::Client) => (sending.without_farewell(), upstream),
+        Some(Side::Upstream) => (receiving.without_farewell(), client),
     };
     // Boxed: an open connection does not keep the room of its end.
     let settled = Box::pin(timeout(SETTLING_TIME, async {
         // Whatever goes wrong here, a RST follows.
-        let _ = poll_fn(|cx| last_words.poll(cx, lane, &seat.door)).await;
+        let _ = poll_fn(|cx| last_words.poll(cx, lane, door)).await;
         acknowledged(listener).await;
     }));
     let _ = settled.await;
@@ -163,6 +160,3 @@ async fn acknowledged(stream: &TcpStream) {
 const SETTLING_TIME: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-
-#[cfg(test)]
-mod tests;

@@ -22,7 +22,7 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
     tracked.carry(joining, &lane).await;
 }
 
-async fn join(captured: Captured, live: &Live, lane: &Lane) -> Result<Joined, Denied> {
+async fn join(captured: Captured, live: &Live, lane: &Lane) -> Result<Box<Joined>, Denied> {
     let door = captured.door().clone();
     let identified = identify::inbound(captured);
     let permit = authorise::ingress(identified);

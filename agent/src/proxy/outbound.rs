@@ -25,7 +25,7 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
     tracked.carry(joining, &lane).await;
 }
 
-async fn join(captured: Captured, live: &Live, lane: &Lane) -> Result<Joined, Denied> {
+async fn join(captured: Captured, live: &Live, lane: &Lane) -> Result<Box<Joined>, Denied> {
     let mesh = lane.shared.mesh();
     let identified = identify::outbound(captured, &mesh).map_err(|(denied, Unresolved::NoSuchPort(service))| {
         live.asked_for(&service.name);

@@ -28,6 +28,16 @@ pub(super) struct Way<'a> {
     moved: &'a Cell<u64>,
     rest: Option<Box<Rest>>,
     ended: bool,
+    farewell: Farewell,
+}
+
+/// What the sink is told when the source has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// That it has ended, by a FIN.
+    Fin,
+    /// Nothing: a RST follows.
+    None,
 }
 
 /// Why a direction cannot go on.
@@ -59,6 +69,7 @@ impl<'a> Way<'a> {
             moved,
             rest: None,
             ended: false,
+            farewell: Farewell::Fin,
         }
     }
 
@@ -80,16 +91,19 @@ impl<'a> Way<'a> {
                 self.rest = None;
                 return Poll::Pending;
             };
-            let length = read.map_err(|_| Broken::Source)?;
-            if length == 0 {
-                // Fails where the sink is broken already, of which its own direction tells.
-                let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
-                self.rest = None;
-                self.ended = true;
-                return Poll::Ready(Ok(()));
-            }
+            let length = match read {
+                Ok(0) => {
+                    self.end();
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(length) => length,
+                Err(_error) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(Broken::Source));
+                }
+            };
             self.moved.set(self.moved.get() + length as u64);
-            let written = send_now(self.sink, &chunk[..length]).map_err(|_| Broken::Sink)?;
+            let written = send_now(self.sink, &chunk[..length]).map_err(|_error| Broken::Sink)?;
             if written < length {
                 let size = chunk.len();
                 self.keep(&chunk[written..length], size, door)?;
@@ -99,13 +113,31 @@ impl<'a> Way<'a> {
         Poll::Pending
     }
 
+    /// From here on moves only what a broken source has left.
+    ///
+    /// The kernel tells of a RST once (`sock_error`); reading on finds what looks like an orderly end.
+    pub(super) fn without_farewell(&mut self) -> &mut Self {
+        self.farewell = Farewell::None;
+        self
+    }
+
+    fn end(&mut self) {
+        match self.farewell {
+            // Fails where the sink is broken already, of which its own direction tells.
+            Farewell::Fin => drop(SockRef::from(self.sink).shutdown(Shutdown::Write)),
+            Farewell::None => {}
+        }
+        self.rest = None;
+        self.ended = true;
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(Ok(()));
         };
         while !rest.is_empty() {
-            ready!(self.sink.poll_write_ready(cx)).map_err(|_| Broken::Sink)?;
-            rest.written += send_now(self.sink, &rest.bytes[rest.written..]).map_err(|_| Broken::Sink)?;
+            ready!(self.sink.poll_write_ready(cx)).map_err(|_error| Broken::Sink)?;
+            rest.written += send_now(self.sink, &rest.bytes[rest.written..]).map_err(|_error| Broken::Sink)?;
         }
         Poll::Ready(Ok(()))
     }
