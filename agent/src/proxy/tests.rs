@@ -27,7 +27,7 @@ use crate::{
         sample::{mk_endpoint, mk_mesh, mk_pod, mk_port, mk_service},
     },
     net::{NetNs, tests::namespace},
-    telemetry::{AccessLog, AccessLogFormat, ConnectionMetrics, Telemetry},
+    telemetry::{AccessLog, AccessLogFormat, ConnectionMetrics, LiveConnection, Phase, Telemetry},
 };
 
 /// A proxy with the pod `web` captured.
@@ -68,12 +68,12 @@ impl World {
             log,
             hold: Arc::downgrade(&held),
         };
-        (world.out, world.into) = world.open(web(), Hold::new(held));
+        (world.out, world.into) = world.capture(web(), Hold::new(held));
         Some(world)
     }
 
     /// Captures a pod and returns the ports at which its connections come in.
-    fn open(&self, pod: Pod, hold: Hold) -> (u16, u16) {
+    fn capture(&self, pod: Pod, hold: Hold) -> (u16, u16) {
         let listener = || {
             let listener = self.front.run(|| TcpListener::bind("0.0.0.0:0")).unwrap().unwrap();
             listener.set_nonblocking(true).unwrap();
@@ -138,14 +138,28 @@ impl World {
         stream
     }
 
-    /// A connection to the service, from both its ends.
+    /// A connection to the service, from both its ends, once the proxy knows that it is open.
     fn pair(&self) -> (TcpStream, TcpStream) {
         let app = self.app("127.0.0.1:0");
         self.serve(&[app.local_addr().unwrap()]);
         let client = self.call();
         let (server, _) = app.accept().unwrap();
         server.set_read_timeout(Some(PATIENCE)).unwrap();
+        let source = client.local_addr().unwrap();
+        eventually(|| self.open().into_iter().find(|connection| connection.source == source));
         (client, server)
+    }
+
+    /// The connections whose upstream has answered.
+    fn open(&self) -> Vec<LiveConnection> {
+        let mut connections = block_on(self.proxy().connections());
+        connections.retain(|connection| connection.phase == Phase::Open);
+        connections
+    }
+
+    /// Waits until no connection is left.
+    fn calm(&self) {
+        eventually(|| block_on(self.proxy().connections()).is_empty().then_some(()));
     }
 
     /// Ends the proxy and returns the records.

@@ -107,19 +107,12 @@ fn two_choices_keep_open_connections_even() {
     world.serve(&addresses);
 
     let clients: Vec<_> = (0..80).map(|_| world.call()).collect();
-    let open = eventually(|| {
-        let connections = block_on(world.proxy().connections());
-        connections
-            .iter()
-            .all(|it| it.phase == crate::telemetry::Phase::Open)
-            .then_some(connections)
-    });
+    let open = eventually(|| Some(world.open()).filter(|open| open.len() == clients.len()));
 
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
     for connection in &open {
         *counts.entry(connection.destination).or_default() += 1;
     }
-    assert_eq!(open.len(), clients.len());
     assert!(counts.values().all(|count| (16..=24).contains(count)), "{counts:?}");
 }
 
@@ -141,30 +134,23 @@ fn a_client_with_affinity_stays_with_its_endpoint_until_that_fails() {
 
     let destination = || {
         let _client = world.call();
-        eventually(|| {
-            block_on(world.proxy().connections())
-                .pop()
-                .filter(|it| it.phase == crate::telemetry::Phase::Open)
-        })
-        .destination
-        .unwrap()
+        eventually(|| world.open().pop()).destination.unwrap()
     };
-    let calm = || eventually(|| block_on(world.proxy().connections()).is_empty().then_some(()));
     let first = destination();
     for app in &apps {
         app.set_nonblocking(true).unwrap();
     }
     for _ in 0..10 {
         apps.iter().for_each(|app| drop(app.accept()));
-        calm();
+        world.calm();
         assert_eq!(destination(), first);
     }
 
     apps.retain(|app| app.local_addr().unwrap() != first);
-    calm();
+    world.calm();
     let second = destination();
     apps.iter().for_each(|app| drop(app.accept()));
-    calm();
+    world.calm();
     assert_ne!(second, first);
     assert_eq!(destination(), second);
 }

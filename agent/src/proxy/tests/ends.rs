@@ -9,7 +9,7 @@ fn a_killed_connection_is_reset_on_both_sides_and_others_go_on() {
     };
     let (killed, killed_server) = world.pair();
     let (mut other, other_server) = world.pair();
-    let open = eventually(|| Some(block_on(world.proxy().connections())).filter(|open| open.len() == 2));
+    let open = world.open();
 
     assert!(block_on(world.proxy().kill(open[0].id)));
 

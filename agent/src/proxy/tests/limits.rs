@@ -14,7 +14,7 @@ fn a_pod_at_its_limit_of_connections_is_refused_and_others_go_on() {
     };
     let app = world.app("127.0.0.1:0");
     world.serve(&[app.local_addr().unwrap()]);
-    let (other, _) = world.open(mk_pod("other", "127.0.0.9"), Hold::new(()));
+    let (other, _) = world.capture(mk_pod("other", "127.0.0.9"), Hold::new(()));
     let held: Vec<_> = (0..2).map(|_| (world.call(), app.accept().unwrap())).collect();
 
     assert_eq!(read_to_end(&world.call()), (Vec::new(), RESET));

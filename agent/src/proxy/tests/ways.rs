@@ -45,7 +45,7 @@ fn a_captured_pod_of_this_node_is_reached_in_one_pass_with_the_clients_address()
     };
     let app = world.app("127.0.0.9:0");
     let db = mk_pod("db", "127.0.0.9");
-    world.open(db.clone(), Hold::new(()));
+    world.capture(db.clone(), Hold::new(()));
     world.change(vec![web(), db], world.api(&[app.local_addr().unwrap()]));
 
     let _client = world.call();
@@ -53,10 +53,8 @@ fn a_captured_pod_of_this_node_is_reached_in_one_pass_with_the_clients_address()
 
     assert_eq!(seen.ip().to_string(), "127.0.0.1");
     assert!((10_000..32_768).contains(&seen.port()), "{seen}");
-    let connection = eventually(|| {
-        let open = block_on(world.proxy().connections());
-        open.into_iter().find(|it| it.direction == Direction::Local)
-    });
+    let connection = eventually(|| world.open().pop());
+    assert_eq!(connection.direction, Direction::Local);
     assert_eq!(connection.source_pod.as_deref(), Some("default/web"));
     assert_eq!(connection.destination, Some(app.local_addr().unwrap()));
 }
@@ -73,11 +71,8 @@ fn a_pod_reaches_itself_through_its_service() {
     let (_server, seen) = app.accept().unwrap();
 
     assert_eq!(seen.ip().to_string(), "127.0.0.1");
-    let open = eventually(|| {
-        block_on(world.proxy().connections())
-            .pop()
-            .filter(|it| it.direction == Direction::Local)
-    });
+    let open = eventually(|| world.open().pop());
+    assert_eq!(open.direction, Direction::Local);
     assert_eq!(open.source_pod.as_deref(), Some("default/web"));
 }
 
