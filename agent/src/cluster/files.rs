@@ -1,4 +1,7 @@
 //! A folder of Kubernetes' manifests as the source of the mesh: read whole at the start, then followed.
+//!
+//! What the API server would fill in is taken as it would be: the namespace `default`, slices from selectors, a UID from
+//! namespace and name, Ready where there is no status. A service's address must be written, since nothing allocates one.
 
 mod collect;
 mod decode;

@@ -115,7 +115,10 @@ impl Joined<'_> {
             }
         };
         if let Some((other, line)) = self.seen.get(key) {
-            let reason = format!("stands in {}:{line} already: this one does not count", other.display());
+            let reason = format!(
+                "this one does not count: it stands already in line {line} of {}",
+                other.display()
+            );
             self.problems
                 .push(problem(Severity::Error, Some(key.to_string()), reason));
             return;

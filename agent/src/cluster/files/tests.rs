@@ -203,7 +203,7 @@ async fn of_doubles_the_first_counts_and_the_second_takes_over_when_it_goes() {
     followed.sees(&["web:80"]).await;
     let file = followed.path("a.yaml");
     let reason = format!(
-        "b.yaml:1: Service default/web: stands in {}:1 already: this one does not count",
+        "b.yaml:1: Service default/web: this one does not count: it stands already in line 1 of {}",
         file.display()
     );
     followed
