@@ -21,6 +21,8 @@ pub(super) struct NodeMaps {
     settings: Array<MapData, NodeSettings>,
     pods: HashMap<MapData, u64, PodFlags>,
     exempt: HashMap<MapData, SocketAddress, u8>,
+    /// Held open: programs that are loaded later name it by its descriptor.
+    _never: LpmTrie<MapData, Address, u8>,
 }
 
 /// The maps of one pod, open for a moment.
@@ -49,6 +51,7 @@ impl NodeMaps {
             settings: take(ebpf, NODE)?,
             pods: take(ebpf, PODS)?,
             exempt: take(ebpf, EXEMPT)?,
+            _never: never,
         })
     }
 
