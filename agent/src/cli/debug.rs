@@ -10,6 +10,7 @@
 
 mod arguments;
 mod cgroup;
+mod check;
 mod cleanup;
 mod connection;
 mod context;
@@ -82,7 +83,7 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         Object::Feature { command: _ } => feature::show(context),
         Object::Pod { command } => match command.unwrap_or(PodCommand::Show) {
             PodCommand::Show => pod::show(context),
-            PodCommand::Check { name } => pod::check(context, name.as_deref()),
+            PodCommand::Check { name } => check::run(context, name.as_deref()),
         },
         Object::Conn { command } => match command.unwrap_or(Conn::Show { pod: None }) {
             Conn::Show { pod } => connection::show(context, pod.as_deref()),

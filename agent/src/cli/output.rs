@@ -29,17 +29,23 @@ pub(super) trait Row: Serialize {
 }
 
 /// Prints answers in one form.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Output<W> {
     format: Format,
     to: W,
+    /// The widths of the columns of an endless list, as far as they are known.
+    widths: Vec<usize>,
 }
 
 // === impl Output ===
 
 impl<W: Write> Output<W> {
     pub(super) fn new(format: Format, to: W) -> Self {
-        Self { format, to }
+        Self {
+            format,
+            to,
+            widths: Vec::new(),
+        }
     }
 
     /// Prints all rows: one table, or one JSON array.
@@ -50,22 +56,22 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Prints one row of an endless list: its cells, or one JSON object on a line of its own.
+    /// Prints one row of an endless list: its cells, with the headings above the first, or one JSON object on one line.
     pub(super) fn event<R: Row>(&mut self, row: &R) -> io::Result<()> {
-        let line = match self.format {
-            Format::Table => row.cells().join("  "),
-            Format::Json | Format::Pretty => serde_json::to_string(row)?,
-        };
-        self.text(&line)?;
-        self.to.flush()
-    }
-
-    /// Prints the headings above an endless list of rows.
-    pub(super) fn headings<R: Row>(&mut self) -> io::Result<()> {
         match self.format {
-            Format::Table => self.text(&R::COLUMNS.join("  ")),
-            Format::Json | Format::Pretty => Ok(()),
+            Format::Table => {
+                let cells = row.cells();
+                let first = self.widths.is_empty();
+                self.widen(R::COLUMNS);
+                self.widen(&cells);
+                if first {
+                    self.aligned(R::COLUMNS)?;
+                }
+                self.aligned(&cells)?;
+            }
+            Format::Json | Format::Pretty => self.text(&serde_json::to_string(row)?)?,
         }
+        self.to.flush()
     }
 
     /// Prints one value as JSON, also where a table was asked for: some answers have no columns.
@@ -83,6 +89,23 @@ impl<W: Write> Output<W> {
             Format::Table => self.text(sentence),
             Format::Json | Format::Pretty => self.json(value),
         }
+    }
+
+    fn widen(&mut self, cells: &[impl AsRef<str>]) {
+        self.widths.resize(cells.len(), 0);
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.as_ref().len());
+        }
+    }
+
+    fn aligned(&mut self, cells: &[impl AsRef<str>]) -> io::Result<()> {
+        let padded = self
+            .widths
+            .iter()
+            .zip(cells)
+            .map(|(&width, cell)| format!("{:width$}", cell.as_ref()));
+        let line = padded.collect::<Vec<_>>().join("  ");
+        self.text(line.trim_end())
     }
 
     fn text(&mut self, text: &str) -> io::Result<()> {
@@ -195,11 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_in_every_form() {
-        assert_eq!(
-            printed(Format::Table, |output| output.event(&FRUITS[0])),
-            "apple  120\n"
-        );
+    fn events_stand_under_their_headings() {
+        let text = printed(Format::Table, |output| {
+            output.event(&FRUITS[0])?;
+            output.event(&FRUITS[1])
+        });
+        assert_eq!(text, "NAME   WEIGHT\napple  120\nfig    -\n");
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
         assert_eq!(
             printed(Format::Pretty, |output| output.event(&FRUITS[1])),
             "{\"name\":\"fig\",\"weight\":null}\n"

@@ -1,6 +1,6 @@
 //! What the kernel programs tell about refused connections.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use agent_common::{Count, DropEvent, names::map::DROPS};
 use aya::{
@@ -9,7 +9,7 @@ use aya::{
 };
 use tokio::{io::unix::AsyncFd, sync::broadcast};
 
-use super::{KernelError, maps::take, ring};
+use super::{KernelError, heartbeat::monotonic, maps::take, ring};
 use crate::net::Cookie;
 
 /// A connection that the kernel programs refused.
@@ -56,6 +56,11 @@ impl Drops {
 // === impl Dropped ===
 
 impl Dropped {
+    /// How long ago it was refused.
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(monotonic().saturating_sub(self.time))
+    }
+
     /// Reads an entry of the ring; none when another build wrote it.
     pub fn parse(entry: &[u8]) -> Option<Self> {
         let event = DropEvent::parse(entry)?;

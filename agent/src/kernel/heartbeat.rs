@@ -34,7 +34,7 @@ impl Heartbeat {
 }
 
 /// The time that `bpf_ktime_get_ns` gives.
-fn monotonic() -> u64 {
+pub(super) fn monotonic() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .ok()
         .and_then(|now| u64::try_from(std::time::Duration::from(now).as_nanos()).ok())

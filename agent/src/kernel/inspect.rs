@@ -1,5 +1,6 @@
 //! What an agent left in the kernel, read from its pins alone: it works as well when no agent runs.
 
+mod check;
 mod drops;
 mod entries;
 mod fdinfo;
@@ -21,7 +22,8 @@ use aya::{
     programs::{ProgramError, links::LinkError},
 };
 
-pub use drops::{Dropped, Drops};
+pub use check::{Finding, FindingKind};
+pub use drops::Drops;
 pub use entries::{Entry, map_name, map_names};
 pub use link::{CgroupAttachment, Link};
 pub use map::Map;

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 /// It reads the kernel and the agent's pins itself, so it works while the agent is dead; a living agent adds what only it
 /// knows. Commands and objects may be cut to any unique prefix. Exit codes: 0 done, 1 error, 2 usage, 3 drift.
 #[derive(Args, Clone, Debug)]
-#[command(infer_subcommands = true, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(infer_subcommands = true, arg_required_else_help = true, subcommand_value_name = "OBJECT", subcommand_help_heading = "Objects", after_help = EXAMPLES)]
 pub struct DebugArgs {
     #[command(flatten)]
     pub(super) options: Options,

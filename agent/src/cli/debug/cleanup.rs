@@ -3,12 +3,17 @@
 use serde::Serialize;
 
 use super::{Context, DebugError, Outcome};
-use crate::kernel::inspect::{self, Removed};
+use crate::kernel::{
+    self,
+    inspect::{self, InspectError, Namespaces, Pins, Removed},
+};
 
-/// What was taken out of the kernel.
+/// What was taken out of the kernel. The names of its fields are a stable interface.
 #[derive(Serialize)]
 struct CleanedUp {
     node: String,
+    /// The UIDs of the pods whose rules and routes were removed.
+    pods: Vec<String>,
     removed: Vec<Removed>,
 }
 
@@ -21,8 +26,32 @@ pub(super) fn run(context: &mut Context, force: bool) -> Result<Outcome, DebugEr
             socket: agent.socket().to_owned(),
         });
     }
+    // Namespaces first: with the pins gone nobody would know which they are.
+    let pods = match context.pins() {
+        Ok(pins) => leave_namespaces(&pins)?,
+        // Pins of another version are removed all the same.
+        Err(DebugError::Kernel(InspectError::NoPins { .. })) => Vec::new(),
+        Err(error) => return Err(error),
+    };
     let removed = inspect::uninstall(context.bpffs(), &node)?;
-    let sentence = format!("Removed {} pins of node {node}", removed.len());
-    context.output.done(&sentence, &CleanedUp { node, removed })?;
+    let sentence = format!(
+        "Removed {} pins of node {node}, rules and routes of {} pods",
+        removed.len(),
+        pods.len()
+    );
+    context.output.done(&sentence, &CleanedUp { node, pods, removed })?;
     Ok(Outcome::Done)
+}
+
+/// Removes rules and routes from the pods' namespaces; those that are gone took theirs along.
+fn leave_namespaces(pins: &Pins) -> Result<Vec<String>, DebugError> {
+    let namespaces = Namespaces::scan();
+    let mut left = Vec::new();
+    for pod in pins.pods()? {
+        if let Some(netns) = pod.namespace(&namespaces) {
+            kernel::remove(&netns)?;
+            left.push(pod.uid);
+        }
+    }
+    Ok(left)
 }

@@ -1,13 +1,16 @@
-//! `conn`: live connections, from the agent's registry.
+//! `conn`: live connections, from the agent's registry; when it is dead, those that the applications still hold.
 
 use std::net::SocketAddr;
 
+use agent_common::mark::{CAPTURED, OURS};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, DebugError, Outcome};
 use crate::{
     cli::output::{Row, or_dash},
-    telemetry::{ConnectionId, LiveConnection},
+    kernel::inspect::{Namespaces, Pins},
+    net::{ListedSocket, Listing, Mark, TcpState},
+    telemetry::{ConnectionId, Direction, LiveConnection, Phase},
 };
 
 /// A live connection, as far as it is known.
@@ -58,16 +61,75 @@ pub(super) fn kill(context: &mut Context, id: u64) -> Result<Outcome, DebugError
     Ok(Outcome::Done)
 }
 
-/// The agent's connections in the order of their ids.
+/// The agent's connections in the order of their ids, else the captured ones that the kernel knows.
 pub(super) fn collect(context: &Context) -> Result<Vec<Connection>, DebugError> {
-    let mut live = context.agent()?.get::<Vec<LiveConnection>>("/connections")?;
+    let Some(mut live) = context.told::<Vec<LiveConnection>>("/connections")? else {
+        return held_by_applications(&context.pins()?);
+    };
     live.sort_by_key(|connection| connection.id);
     Ok(live.into_iter().map(Connection::from).collect())
+}
+
+/// The connections in the pods' namespaces that carry the mark of captured ones.
+fn held_by_applications(pins: &Pins) -> Result<Vec<Connection>, DebugError> {
+    let namespaces = Namespaces::scan();
+    let mut connections = Vec::new();
+    for pod in pins.pods()? {
+        let Some(netns) = pod.namespace(&namespaces) else {
+            continue;
+        };
+        let mut sockets = ListedSocket::list(&netns, Listing::Connections)?;
+        sockets.sort_by_key(|socket| (socket.local, socket.peer));
+        connections.extend(
+            sockets
+                .iter()
+                .filter_map(|socket| Connection::of_application(&pod.uid, socket)),
+        );
+    }
+    Ok(connections)
 }
 
 // === impl Connection ===
 
 impl Connection {
+    /// An application's socket, if its connection was captured. What it accepted carries the mark of the agent's leg to it.
+    fn of_application(uid: &str, socket: &ListedSocket) -> Option<Self> {
+        let Mark(mark) = socket.mark?;
+        if mark & CAPTURED == 0 {
+            return None;
+        }
+        let (direction, source, destination) = if mark & OURS == 0 {
+            (Direction::Outbound, socket.local, socket.peer)
+        } else {
+            (Direction::Inbound, socket.peer, socket.local)
+        };
+        let phase = match socket.state {
+            TcpState::SynSent | TcpState::SynReceived => Phase::Connecting,
+            TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::CloseWait
+            | TcpState::LastAck
+            | TcpState::Closing => Phase::Open,
+            TcpState::TimeWait | TcpState::Closed | TcpState::Listen => return None,
+        };
+        let pod = |end| (direction == end).then(|| uid.to_owned());
+        Some(Self {
+            id: None,
+            direction: direction.label().to_owned(),
+            phase: phase.label().to_owned(),
+            source,
+            source_pod: pod(Direction::Outbound),
+            original_destination: destination,
+            service: None,
+            destination: None,
+            destination_pod: pod(Direction::Inbound),
+            age_ms: None,
+            bytes_sent: None,
+            bytes_received: None,
+        })
+    }
+
     /// Whether one of its ends is the pod called `namespace/name`, or by its name or UID alone.
     fn touches(&self, pod: &str) -> bool {
         [&self.source_pod, &self.destination_pod]
@@ -158,7 +220,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::telemetry::{Direction, Phase};
 
     #[test]
     fn a_connection_keeps_the_json_keys_of_the_agents_own() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, DebugError, Outcome};
 use crate::{
     cli::output::{Row, listed, or_dash},
-    kernel::inspect::PinnedPod,
+    kernel::inspect::{InspectError, PinnedPod},
     model::PodView,
 };
 
@@ -38,6 +38,8 @@ pub(super) struct PodRow {
     pub(super) addresses: Vec<IpAddr>,
     /// The ports which the kubelet probes.
     pub(super) probe_ports: Vec<u16>,
+    /// Whether its DNS queries come to the agent.
+    pub(super) captures_dns: bool,
     /// The link of its kernel program.
     pub(super) link_id: Option<u32>,
 }
@@ -46,17 +48,13 @@ pub(super) fn show(context: &mut Context) -> Result<Outcome, DebugError> {
     context.show(|file| file.pods, "pods", collect)
 }
 
-pub(super) fn check(_context: &mut Context, _name: Option<&str>) -> Result<Outcome, DebugError> {
-    Ok(Outcome::Drift)
-}
-
 /// The pods of the agent and of the pins, by name, those without a name last.
 pub(super) fn collect(context: &Context) -> Result<Vec<PodRow>, DebugError> {
     let told = context.told::<Vec<PodView>>("/mesh/pods")?;
     let pinned = match context.pins() {
         Ok(pins) => pins.pods()?,
         // An agent that has just started has pinned nothing yet.
-        Err(_) if told.is_some() => Vec::new(),
+        Err(DebugError::Kernel(InspectError::NoPins { .. })) if told.is_some() => Vec::new(),
         Err(error) => return Err(error),
     };
     Ok(merge(told.unwrap_or_default(), pinned))
@@ -109,6 +107,7 @@ impl PodRow {
             on_agent_failure: Some(on_agent_failure),
             netns_cookie: kernel.as_ref().and_then(|pod| pod.netns_cookie),
             netns_ino: kernel.as_ref().and_then(|pod| pod.netns_ino),
+            captures_dns: kernel.as_ref().is_some_and(|pod| pod.captures_dns),
             link_id: kernel.as_ref().and_then(|pod| pod.link_id),
             addresses: kernel.map_or(ips, |pod| pod.addresses),
             probe_ports,
@@ -140,6 +139,7 @@ impl From<PinnedPod> for PodRow {
             on_agent_failure,
             addresses,
             probe_ports,
+            captures_dns,
             link_id,
         } = pod;
         Self {
@@ -155,6 +155,7 @@ impl From<PinnedPod> for PodRow {
             netns_ino,
             addresses,
             probe_ports,
+            captures_dns,
             link_id,
         }
     }
@@ -236,7 +237,8 @@ mod tests {
             json!({
                 "namespace": "shop", "name": "cart-0", "uid": "uid-1", "enrolled": true, "reason": null,
                 "captured": true, "uncaptured_devices": [], "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
-                "addresses": ["10.244.1.10"], "probe_ports": [8080], "link_id": 3,
+                "addresses": ["10.244.1.10"], "probe_ports": [8080],
+                "captures_dns": true, "link_id": 3,
             })
         );
         assert_eq!(rows[0].cells().len(), PodRow::COLUMNS.len());
@@ -278,6 +280,7 @@ mod tests {
             on_agent_failure: Some("open".to_owned()),
             addresses: vec!["10.244.1.10".parse().unwrap()],
             probe_ports: vec![8080],
+            captures_dns: true,
             link_id: Some(3),
         }
     }

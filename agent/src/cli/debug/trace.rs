@@ -2,22 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, DebugError, Outcome, pod};
+use super::{Context, DebugError, Outcome};
 use crate::{
     cli::{
         client::AgentError,
         output::{self, Row, or_dash},
     },
-    kernel::inspect::Dropped,
+    kernel::{
+        Dropped,
+        inspect::{InspectError, Pins},
+    },
     telemetry::Refusal,
 };
 
 pub(super) fn drops(context: &mut Context) -> Result<Outcome, DebugError> {
     context.live_only("trace drop")?;
     let agent = context.agent()?;
-    let pods = pods_by_cookie(context)?;
-    context.output.headings::<Refusal>()?;
-
+    output::note("Waiting for refused connections; Ctrl-C ends");
     // A living agent reads the kernel's ring itself: two readers would each see half of it.
     let output = &mut context.output;
     let followed = agent.follow("/drops", |refusal: Refusal| output.event(&refusal));
@@ -29,26 +30,26 @@ pub(super) fn drops(context: &mut Context) -> Result<Outcome, DebugError> {
         )),
         Err(error) => return Err(error.into()),
     }
-    let mut drops = context.pins()?.drops()?;
+    let pins = context.pins()?;
+    let pods = pods_by_cookie(&pins)?;
+    let mut drops = pins.drops()?;
     loop {
         let dropped = drops.wait()?;
         context.output.event(&of_kernel(&dropped, &pods))?;
     }
 }
 
-fn pods_by_cookie(context: &Context) -> Result<BTreeMap<u64, String>, DebugError> {
-    let pods = pod::collect(context)?;
-    Ok(pods
-        .into_iter()
-        .filter_map(|pod| Some((pod.netns_cookie?, pod.label())))
-        .collect())
+/// The pods' UIDs; their names are known to the agent, which names them itself.
+fn pods_by_cookie(pins: &Pins) -> Result<BTreeMap<u64, String>, InspectError> {
+    let pods = pins.pods()?.into_iter();
+    Ok(pods.filter_map(|pod| Some((pod.netns_cookie?, pod.uid))).collect())
 }
 
 fn of_kernel(dropped: &Dropped, pods: &BTreeMap<u64, String>) -> Refusal {
     Refusal::by_kernel(
-        dropped.age,
-        dropped.reason,
-        pods.get(&dropped.netns_cookie).cloned(),
+        dropped.age(),
+        dropped.reason.label(),
+        pods.get(&dropped.netns.0).cloned(),
         [dropped.source, dropped.destination],
     )
 }
@@ -70,23 +71,24 @@ impl Row for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use agent_common::Count;
 
     use super::*;
+    use crate::net::Cookie;
 
     #[test]
     fn what_the_kernel_refused_names_the_pod() {
         let dropped = Dropped {
-            age: Duration::ZERO,
-            netns_cookie: 17,
+            time: 0,
+            netns: Cookie(17),
             source: "10.0.0.1:40000".parse().unwrap(),
             destination: "10.0.0.2:80".parse().unwrap(),
-            reason: "stray",
+            reason: Count::Stray,
         };
-        let pods = BTreeMap::from([(17, "shop/cart-0".to_owned())]);
+        let pods = BTreeMap::from([(17, "uid-1".to_owned())]);
         assert_eq!(
             of_kernel(&dropped, &pods).cells()[1..],
-            ["kernel", "stray", "shop/cart-0", "10.0.0.1:40000", "10.0.0.2:80"]
+            ["kernel", "stray", "uid-1", "10.0.0.1:40000", "10.0.0.2:80"]
         );
     }
 }

@@ -1,36 +1,22 @@
 //! Connections that the kernel programs refuse, as they happen.
 
-use std::{net::SocketAddr, os::fd::AsFd as _, time::Duration};
+use std::os::fd::AsFd as _;
 
-use agent_common::{DropEvent, names};
+use agent_common::names;
 use aya::maps::{Map, MapData, RingBuf};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{InspectError, Pins, entries::monotonic};
+use super::{InspectError, Pins};
+use crate::kernel::{Dropped, heartbeat::monotonic};
 
 /// The ring of refused connections, from now on. One reader takes them from another.
 pub struct Drops {
     ring: RingBuf<MapData>,
     /// When the reading began: the ring keeps what nobody read.
     since: u64,
-}
-
-/// A connection that the kernel programs refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// How long ago.
-    pub age: Duration,
-    /// The cookie of the pod's network namespace.
-    pub netns_cookie: u64,
-    /// Who wanted to connect.
-    pub source: SocketAddr,
-    /// Where to.
-    pub destination: SocketAddr,
-    /// Why it was refused; a programs' build that this one does not know may have reasons of its own.
-    pub reason: &'static str,
 }
 
 // === impl Pins ===
@@ -61,9 +47,9 @@ impl Drops {
     pub fn wait(&mut self) -> Result<Dropped, InspectError> {
         loop {
             while let Some(entry) = self.ring.next() {
-                let event = DropEvent::parse(&entry);
-                if let Some(event) = event.filter(|event| event.time() >= self.since) {
-                    return Ok(Dropped::of(event, monotonic()));
+                let dropped = Dropped::parse(&entry);
+                if let Some(dropped) = dropped.filter(|dropped| dropped.time >= self.since) {
+                    return Ok(dropped);
                 }
             }
             let mut filled = [PollFd::new(self.ring.as_fd(), PollFlags::POLLIN)];
@@ -72,46 +58,5 @@ impl Drops {
                 Err(error) => return Err(InspectError::Ring(error.into())),
             }
         }
-    }
-}
-
-// === impl Dropped ===
-
-impl Dropped {
-    fn of(event: DropEvent, now: u64) -> Self {
-        let (source, destination) = event.tuple().socket_addrs();
-        Self {
-            age: Duration::from_nanos(now.saturating_sub(event.time())),
-            netns_cookie: event.cookie(),
-            source,
-            destination,
-            reason: event.reason().map_or("unknown", |reason| reason.label()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use agent_common::{Count, Tuple};
-
-    use super::*;
-
-    #[test]
-    fn an_event_is_as_old_as_the_clock_says() {
-        let [source, destination] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap().into());
-        let tuple = Tuple::new(source, 40000_u16.to_be(), destination, 80_u16.to_be());
-        let event = DropEvent::new(2_000_000_000, 17, tuple, Count::Stray);
-        assert_eq!(
-            Dropped::of(event, 3_000_000_000),
-            Dropped {
-                age: Duration::from_secs(1),
-                netns_cookie: 17,
-                source: "10.0.0.1:40000".parse().unwrap(),
-                destination: "10.0.0.2:80".parse().unwrap(),
-                reason: "stray",
-            }
-        );
     }
 }

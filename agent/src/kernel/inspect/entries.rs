@@ -1,17 +1,17 @@
 //! The entries of a map, decoded into what they mean.
 
-use std::{hash::Hash, time::Duration};
+use std::time::Duration;
 
 use agent_common::{Address, Count, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress, Tuple, names};
 use aya::{
     Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap},
 };
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{InspectError, Pins, Scope};
+use crate::kernel::heartbeat::monotonic;
 
 /// An entry of a map; key and value are objects, whose keys are as stable as those of everything printed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,16 +81,18 @@ fn decode(scope: &Scope, name: &'static str, map: Map) -> Result<Vec<Entry>, Ins
         map::HEARTBEAT => first(map).map(|written| vec![(json!({"index": 0}), heartbeat(written, now))]),
         map::NODE => first(map).map(|settings| vec![(json!({"index": 0}), node_settings(settings))]),
         map::SETTINGS => first(map).map(|settings| vec![(json!({"index": 0}), pod_settings(&settings))]),
-        map::PODS => hash(map, |cookie: u64, flags| {
-            (json!({"netns_cookie": cookie}), pod_flags(flags))
-        }),
-        map::EXEMPT => hash(map, |address: SocketAddress, _: u8| {
+        map::PODS => hash(
+            map,
+            |cookie| cookie,
+            |cookie: u64, flags| (json!({"netns_cookie": cookie}), pod_flags(flags)),
+        ),
+        map::EXEMPT => hash(map, SocketAddress::socket_addr, |address: SocketAddress, _: u8| {
             (json!({"address": address.socket_addr()}), json!({}))
         }),
-        map::OWN => hash(map, |address: Address, _: u8| {
+        map::OWN => hash(map, Address::ip, |address: Address, _: u8| {
             (json!({"address": address.ip()}), json!({}))
         }),
-        map::PROBES | map::LEGS => hash(map, |key, written| (tuple(key), age(written, now))),
+        map::PROBES | map::LEGS => hash(map, Tuple::socket_addrs, |key, written| (tuple(key), age(written, now))),
         map::NEVER => prefixes(map),
         map::COUNTERS => counters(map),
         map::LISTENERS => listeners(map),
@@ -119,8 +121,8 @@ fn first<V: Pod>(map: Map) -> Result<V, MapError> {
     Array::<MapData, V>::try_from(map)?.get(&0, 0)
 }
 
-/// Decodes a hash, in the order of its keys.
-fn hash<K: Pod + Ord + Hash, V: Pod>(map: Map, decode: impl Fn(K, V) -> (Value, Value)) -> Pairs {
+/// Decodes a hash, in an order of its keys.
+fn hash<K: Pod, V: Pod, O: Ord>(map: Map, order: impl Fn(K) -> O, decode: impl Fn(K, V) -> (Value, Value)) -> Pairs {
     let map = HashMap::<MapData, K, V>::try_from(map)?;
     let mut entries = Vec::new();
     for entry in map.iter() {
@@ -131,7 +133,7 @@ fn hash<K: Pod + Ord + Hash, V: Pod>(map: Map, decode: impl Fn(K, V) -> (Value, 
             Err(error) => return Err(error),
         }
     }
-    entries.sort_by_key(|(key, _)| *key);
+    entries.sort_by_key(|(key, _)| order(*key));
     Ok(entries.into_iter().map(|(key, value)| decode(key, value)).collect())
 }
 
@@ -141,7 +143,7 @@ fn prefixes(map: Map) -> Pairs {
         .keys()
         .map(|key| key.map(|key| (key.data(), key.prefix_len())))
         .collect::<Result<Vec<_>, _>>()?;
-    prefixes.sort_unstable();
+    prefixes.sort_unstable_by_key(|(address, length)| (address.ip(), *length));
     Ok(prefixes
         .into_iter()
         .map(|(address, length)| (json!({"prefix": prefix(address, length)}), json!({})))
@@ -191,6 +193,7 @@ fn pod_settings(settings: &PodSettings) -> Value {
         "netns_cookie": settings.cookie(),
         "build": format!("{:016x}", settings.build()),
         "on_agent_failure": on_agent_failure(settings.flags()),
+        "captures_dns": settings.flags().captures_dns(),
         "probe_ports": settings.probe_ports().collect::<Vec<_>>(),
     })
 }
@@ -222,13 +225,6 @@ fn prefix(address: Address, length: u32) -> String {
         length
     };
     format!("{}/{length}", address.ip())
-}
-
-/// The time that the kernel programs write: `bpf_ktime_get_ns` is CLOCK_MONOTONIC.
-pub(super) fn monotonic() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
-        u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX)
-    })
 }
 
 #[cfg(test)]
@@ -278,7 +274,8 @@ mod tests {
         assert_eq!(
             pod_settings(&settings),
             json!({
-                "netns_cookie": 17, "build": "000000000000beef", "on_agent_failure": "closed", "probe_ports": [8080],
+                "netns_cookie": 17, "build": "000000000000beef", "on_agent_failure": "closed", "captures_dns": false,
+                "probe_ports": [8080],
             })
         );
     }

@@ -32,6 +32,14 @@ impl Namespaces {
         // The process may have ended and its number been given to another one.
         (netns.inode() == inode).then_some(netns)
     }
+
+    /// Opens the namespace with this cookie, by looking into each of them.
+    pub fn with_cookie(&self, cookie: u64) -> Option<NetNs> {
+        self.0
+            .keys()
+            .filter_map(|inode| self.open(*inode))
+            .find(|netns| netns.cookie().is_ok_and(|found| found.0 == cookie))
+    }
 }
 
 /// The namespaces in the form of /proc/self/mountinfo, whose fourth field is the mounted root and the fifth the place.
@@ -70,5 +78,7 @@ mod tests {
         let found = Namespaces::scan().open(own.inode()).unwrap();
         assert_eq!(found.inode(), own.inode());
         assert!(Namespaces::scan().open(1).is_none());
+        let by_cookie = Namespaces::scan().with_cookie(own.cookie().unwrap().0);
+        assert_eq!(by_cookie.unwrap().inode(), own.inode());
     }
 }

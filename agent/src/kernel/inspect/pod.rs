@@ -25,6 +25,8 @@ pub struct PinnedPod {
     pub addresses: Vec<IpAddr>,
     /// The ports which the kubelet probes.
     pub probe_ports: Vec<u16>,
+    /// Whether its DNS queries come to the agent.
+    pub captures_dns: bool,
     /// The id of the link by which its program is attached to the namespace.
     pub link_id: Option<u32>,
 }
@@ -52,6 +54,7 @@ impl Pins {
                     .and_then(|map| addresses(map).ok())
                     .unwrap_or_default(),
                 probe_ports: settings.map_or_else(Vec::new, |settings| settings.probe_ports().collect()),
+                captures_dns: settings.is_some_and(|settings| settings.flags().captures_dns()),
                 link_id: link.map(|link| link.id),
                 uid,
             });
