@@ -3,6 +3,7 @@
 
 mod capture;
 mod copy;
+mod debug;
 mod dns;
 mod enrol;
 mod failure;

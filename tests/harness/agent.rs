@@ -142,16 +142,19 @@ impl Launch {
         }
     }
 
+    /// `weft` with these arguments, for this node.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(weft());
+        command
+            .args(arguments)
+            .env("WEFT_SOCKET", self.socket())
+            .env("WEFT_NODE", &self.node);
+        command
+    }
+
     /// Runs `weft` with these arguments in the node's namespace, whether or not the agent runs.
     pub fn weft(&self, arguments: &[&str]) -> Outcome {
-        let output = self.netns.run(|| {
-            let mut command = Command::new(weft());
-            command
-                .args(arguments)
-                .env("WEFT_SOCKET", self.socket())
-                .env("WEFT_NODE", &self.node)
-                .output()
-        });
+        let output = self.netns.run(|| self.command(arguments).output());
         output
             .unwrap_or_else(|error| panic!("{}: {error}", weft().display()))
             .into()
