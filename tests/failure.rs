@@ -135,6 +135,28 @@ fn connections_of_a_pod_that_fails_open_pass_by_after_two_seconds() {
 }
 
 #[test]
+fn an_agent_that_hangs_is_passed_by_as_a_dead_one_is() {
+    let mesh = Single::start();
+    let (client, server) = (mesh.pod("mesh/client"), mesh.plain("server"));
+    let app = server.serve(8080, App::Echo);
+    mesh.agent.signal(Signal::SIGSTOP);
+    for family in Family::BOTH {
+        wait::until(2 * HEARTBEAT, "a connection that passes by", || {
+            let to = server.addresses().at(family, 8080);
+            let Ok(stream) = client.dial(to).timeout(Duration::from_millis(100)).connect() else {
+                return false;
+            };
+            Talk::ask(&stream, b"x").is_ok() && app.peers().last() == stream.local_addr().ok().as_ref()
+        });
+    }
+    mesh.agent.signal(Signal::SIGCONT);
+    wait::until(wait::PATIENCE, "captured again", || {
+        let stream = client.connect(server.addresses().at(Family::V4, 8080)).unwrap();
+        Talk::ask(&stream, b"x").is_ok() && app.peers().last() != stream.local_addr().ok().as_ref()
+    });
+}
+
+#[test]
 fn connections_to_a_pod_pass_by_or_not_as_its_namespace_says() {
     let mesh = Single::start();
     let (open, closed) = (mesh.pod("mesh/open"), mesh.pod("closed/closed"));
