@@ -1,5 +1,6 @@
 //! Weft's agent, room by room. Imports go one way; `cargo xtask rooms` keeps the table.
 
+pub mod admin;
 pub mod cli;
 pub mod cluster;
 pub mod config;

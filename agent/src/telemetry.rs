@@ -15,7 +15,12 @@ mod refusal;
 mod report;
 mod timestamp;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::sync::mpsc;
 
 pub use access_log::{AccessLog, AccessLogFormat, UnknownFormat};
 pub use denied::{Denied, Fault};
@@ -34,6 +39,7 @@ pub struct Telemetry(Arc<Sinks>);
 struct Sinks {
     metrics: ConnectionMetrics,
     access_log: AccessLog,
+    followers: Mutex<Vec<mpsc::Sender<Refusal>>>,
 }
 
 // === impl Telemetry ===
@@ -41,7 +47,11 @@ struct Sinks {
 impl Telemetry {
     /// Joins the metrics and the log.
     pub fn new(metrics: ConnectionMetrics, access_log: AccessLog) -> Self {
-        Self(Arc::new(Sinks { metrics, access_log }))
+        Self(Arc::new(Sinks {
+            metrics,
+            access_log,
+            followers: Mutex::default(),
+        }))
     }
 
     /// Counts a connection as opened, when its upstream has answered.
@@ -52,6 +62,39 @@ impl Telemetry {
     /// Counts a connection as ended and writes its line.
     pub fn closed(&self, report: Report) {
         self.0.metrics.closed(&report);
+        if report.denied.is_some() {
+            self.tell(|| Refusal::of_report(SystemTime::now(), &report));
+        }
         self.0.access_log.write(report);
     }
+
+    /// Tells the followers of a connection which the kernel programs refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.tell(|| Some(refusal.clone()));
+    }
+
+    /// Follows what is refused from here on; a follower that stalls misses some.
+    pub fn refusals(&self) -> mpsc::Receiver<Refusal> {
+        let (sender, receiver) = mpsc::channel(REFUSALS_AHEAD);
+        self.0
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sender);
+        receiver
+    }
+
+    fn tell(&self, refusal: impl Fn() -> Option<Refusal>) {
+        let mut followers = self.0.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| !follower.is_closed());
+        for follower in &*followers {
+            if let Some(refusal) = refusal() {
+                // Full or gone: it misses this one.
+                let _ = follower.try_send(refusal);
+            }
+        }
+    }
 }
+
+/// How far a follower of refusals may fall behind.
+const REFUSALS_AHEAD: usize = 1024;

@@ -1,0 +1,103 @@
+//! What the agent tells its operator: /metrics, /readyz and /livez on a port of the node, and everything else on a unix
+//! socket that belongs to root alone.
+//!
+//! Only metrics are answered here. Whoever wires the rooms takes the other [`Request`]s from a channel.
+
+mod http;
+mod port;
+mod request;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use prometheus_client::registry::Registry;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+
+pub use request::{Readiness, Request};
+
+use self::{http::serve, port::Port, socket::Socket};
+
+/// The two places at which the agent answers, bound and not served yet.
+#[derive(Debug)]
+pub struct Admin {
+    port: TcpListener,
+    socket: Socket,
+}
+
+/// Why the agent cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The port cannot be had.
+    #[error("cannot listen at {address}")]
+    Port {
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket cannot be had.
+    #[error("cannot listen at {}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another agent answers at the socket.
+    #[error("another agent answers at {}", path.display())]
+    Taken {
+        /// The socket's path.
+        path: PathBuf,
+    },
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Takes the port, and the socket unless somebody answers there.
+    pub async fn bind(address: SocketAddr, socket: PathBuf) -> Result<Self, AdminError> {
+        let port = TcpListener::bind(address).await;
+        Ok(Self {
+            port: port.map_err(|source| AdminError::Port { address, source })?,
+            socket: Socket::bind(socket)?,
+        })
+    }
+
+    /// The address of the port.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.port.local_addr()
+    }
+
+    /// Answers until it is dropped, and with it the socket's file.
+    pub async fn run(self, registry: Arc<Registry>, requests: mpsc::Sender<Request>) {
+        let Self { port, socket } = self;
+        let at_port = Port::new(registry, requests.clone());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = port.accept(), if connections.len() < MOST_CONNECTIONS => {
+                    let Some((stream, _)) = http::accepted(accepted).await else { continue };
+                    let at_port = at_port.clone();
+                    let answer = move |request| at_port.clone().answer(request);
+                    connections.spawn(async move {
+                        // A client that reads slowly must not keep its place for ever.
+                        let _slow = tokio::time::timeout(LONGEST_VISIT, serve(stream, answer)).await;
+                    });
+                }
+                accepted = socket.accept(), if connections.len() < MOST_CONNECTIONS => {
+                    let Some((stream, _)) = http::accepted(accepted).await else { continue };
+                    let requests = requests.clone();
+                    connections.spawn(serve(stream, move |request| socket::answer(request, requests.clone())));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+/// How many clients are served at once, those of the socket included.
+const MOST_CONNECTIONS: usize = 64;
+/// How long a client of the port may stay.
+const LONGEST_VISIT: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,43 @@
+//! What is asked of the rest of the agent.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    model::{EndpointView, PodView, ServiceView},
+    telemetry::{ConnectionId, LiveConnection, Refusal},
+};
+
+/// A question, with where its answer goes.
+#[derive(Debug)]
+pub enum Request {
+    /// Is the agent ready?
+    Readiness(oneshot::Sender<Readiness>),
+    /// Which connections are open?
+    Connections(oneshot::Sender<Vec<LiveConnection>>),
+    /// Cut this connection; was there one?
+    Kill {
+        /// Which one.
+        id: ConnectionId,
+        /// Whether there was one.
+        answer: oneshot::Sender<bool>,
+    },
+    /// Which pods has the node?
+    Pods(oneshot::Sender<Vec<PodView>>),
+    /// Which services are there?
+    Services(oneshot::Sender<Vec<ServiceView>>),
+    /// Which endpoints have they?
+    Endpoints(oneshot::Sender<Vec<EndpointView>>),
+    /// What is wrong with the objects that the mesh is read from?
+    Problems(oneshot::Sender<Vec<serde_json::Value>>),
+    /// Which connections are refused, from here on?
+    Refusals(oneshot::Sender<mpsc::Receiver<Refusal>>),
+}
+
+/// Whether the agent serves its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not, for these reasons.
+    Waiting(Vec<String>),
+}
