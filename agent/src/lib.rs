@@ -1,6 +1,7 @@
 //! Weft's agent, room by room. Imports go one way; `cargo xtask rooms` keeps the table.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod cluster;
 pub mod config;

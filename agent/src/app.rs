@@ -1,0 +1,66 @@
+//! Composition: each subcommand, and the agent wired together from its rooms. Nothing imports this room.
+
+mod agent;
+mod answers;
+mod capture;
+mod doors;
+mod drops;
+mod log;
+mod manifests;
+mod metrics;
+mod settings;
+mod signals;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    cli::{
+        debug::{self, DebugArgs},
+        validate::{self, ValidateArgs},
+    },
+    config::AgentConfig,
+};
+
+/// Weft, a service mesh without sidecars: one agent per node.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Agent(Box<AgentConfig>),
+    Validate(ValidateArgs),
+    Debug(DebugArgs),
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the subcommand to its end.
+    pub fn run(self) -> ExitCode {
+        let ended = match self.command {
+            Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
+            Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
+            Command::Debug(args) => Ok(debug::run(args)),
+        };
+        ended.unwrap_or_else(|error| {
+            // Standard error being closed leaves nobody to tell.
+            let _ = writeln!(io::stderr(), "weft: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weft validate ./mesh
+  weft agent --manifests ./mesh --node node-1
+  weft debug conn show";

@@ -1,0 +1,122 @@
+//! `weft agent`: the rooms wired together, from the first manifest to the last connection.
+//!
+//! ```text
+//! manifests ──Mesh──▶ kernel ──Change──▶ doors ──▶ proxy, dns
+//!                                                   │
+//! admin ◀──answers── status, problems, connections ◀┘
+//! ```
+
+use std::{io, pin::pin, sync::Arc};
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::mpsc,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    answers::{Answers, Stage},
+    capture::Capture,
+    doors::Doors,
+    drops::Drops,
+    log,
+    manifests::Manifests,
+    metrics::KernelMetrics,
+    settings,
+    signals::Signals,
+};
+use crate::{
+    admin::Admin,
+    config::AgentConfig,
+    kernel::Kernel,
+    proxy::{self, Proxy},
+    telemetry::{AccessLog, ConnectionMetrics, DnsMetrics, Telemetry},
+};
+
+/// Runs the agent until a signal has ended it.
+pub(super) fn run(config: &AgentConfig) -> anyhow::Result<()> {
+    log::start(&config.telemetry)?;
+    proxy::raise_descriptor_limit().context("cannot raise the limit on descriptors")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), node = config.node, "Agent starts");
+    // Lanes carry connections on runtimes of their own; this one has everything else.
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .context("cannot build the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot take signals")?;
+    let manifests = Manifests::follow(&config.manifests, &config.node)?;
+    let mesh = manifests.mesh.clone();
+    // Before anything of the kernel is touched: the socket says whether this node's agent runs already.
+    let admin = Admin::bind(config.admin, config.socket_path()).await?;
+
+    let mut registry = Registry::default();
+    let telemetry = telemetry(config, &mut registry)?;
+    let mut doors = Doors::new(mesh.clone(), DnsMetrics::register(&mut registry));
+    let proxy = Proxy::start(settings::proxy(&config.proxy), mesh.clone(), telemetry.clone())?;
+    let (kernel, counters) = Kernel::open(&settings::kernel(config)).context("cannot hook into the kernel")?;
+    let status = kernel.status();
+    registry.register_collector(Box::new(KernelMetrics {
+        counters,
+        status: status.clone(),
+    }));
+
+    let drops = Drops {
+        mesh: mesh.clone(),
+        kernel: status.clone(),
+        telemetry: telemetry.clone(),
+    };
+    let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
+    let (ask, mut requests) = mpsc::channel(REQUESTS);
+    let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Arc::new(registry), ask)));
+    let mut capture = Capture::start(kernel, mesh);
+    let mut answers = Answers {
+        manifests,
+        proxy,
+        telemetry,
+        kernel: status,
+        stage: Stage::Serving,
+    };
+    loop {
+        tokio::select! {
+            change = capture.change() => doors.change(change?, &answers.proxy),
+            Some(request) = requests.recv() => answers.answer(request).await,
+            signal = signals.next() => {
+                tracing::info!(signal, drain = ?config.proxy.drain, "Agent drains");
+                break;
+            }
+        }
+    }
+
+    answers.stage = Stage::Draining;
+    capture.stop(&mut doors, &answers.proxy).await;
+    doors.close_dns();
+    let mut drained = pin!(answers.proxy.drain(config.proxy.drain));
+    loop {
+        tokio::select! {
+            () = &mut drained => break,
+            Some(request) = requests.recv() => answers.answer(request).await,
+            signal = signals.next() => {
+                tracing::info!(signal, "Agent ends at once");
+                break;
+            }
+        }
+    }
+    tracing::info!("Agent ends");
+    Ok(())
+}
+
+fn telemetry(config: &AgentConfig, registry: &mut Registry) -> anyhow::Result<Telemetry> {
+    let format = settings::access_log(config.telemetry.access_log);
+    let access_log = AccessLog::start(format, Box::new(io::stdout())).context("cannot start the access log")?;
+    access_log.register(registry);
+    Ok(Telemetry::new(ConnectionMetrics::register(registry), access_log))
+}
+
+/// How many questions of the operator may wait.
+const REQUESTS: usize = 16;

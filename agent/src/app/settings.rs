@@ -1,0 +1,50 @@
+//! The flags, in the shape in which each room wants its part.
+
+use crate::{
+    config::{AccessLog, AgentConfig, ProxyConfig, Switch},
+    kernel::{self, Dns, ProgramLog},
+    proxy,
+    telemetry::AccessLogFormat,
+};
+
+/// What the kernel room wants.
+pub(super) fn kernel(config: &AgentConfig) -> kernel::Config {
+    let from = config.kernel.clone();
+    kernel::Config {
+        node: config.node.clone(),
+        bpffs: from.bpffs,
+        cgroup: from.cgroup,
+        kubelet_cgroup: from.kubelet_cgroup,
+        program_log: if from.kernel_log {
+            ProgramLog::Debug
+        } else {
+            ProgramLog::Off
+        },
+        dns: match from.dns {
+            Switch::On => Dns::Captured,
+            Switch::Off => Dns::Untouched,
+        },
+    }
+}
+
+/// What the proxy wants.
+pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
+    let default = proxy::Settings::default();
+    proxy::Settings {
+        lanes: config.lanes.unwrap_or(default.lanes),
+        max_connections_per_pod: config.max_connections_per_pod.get(),
+        max_buffer_per_pod: config.max_buffer_per_pod.get(),
+        max_buffer: config.max_buffer.get(),
+        connect_timeout: config.connect_timeout,
+        liveness: default.liveness,
+    }
+}
+
+/// What the access log wants.
+pub(super) fn access_log(format: AccessLog) -> AccessLogFormat {
+    match format {
+        AccessLog::Json => AccessLogFormat::Json,
+        AccessLog::Text => AccessLogFormat::Text,
+        AccessLog::Off => AccessLogFormat::Off,
+    }
+}
