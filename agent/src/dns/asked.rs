@@ -58,6 +58,11 @@ impl Asked {
     }
 }
 
+/// Whether a name lies where services have theirs.
+pub(super) fn is_service_name(mesh: &Mesh, name: &Name) -> bool {
+    labels_in_services(mesh, name).is_some()
+}
+
 /// The labels before `svc.<cluster domain>`, in lower case; none where the name lies elsewhere.
 fn labels_in_services(mesh: &Mesh, name: &Name) -> Option<Vec<String>> {
     let mut labels: Vec<String> = name

@@ -24,13 +24,23 @@ pub(super) enum ForwardError {
     #[error("the resolver cannot be reached")]
     Unreachable(#[source] io::Error),
     /// The agent could not ask.
-    #[error(transparent)]
-    Net(#[from] NetError),
+    #[error("the resolver cannot be asked")]
+    Net(#[source] NetError),
 }
 
 // === impl ForwardError ===
 
 impl ForwardError {
+    /// Tells a missing route, which is the network's business, from what is the agent's.
+    fn from_connect(error: NetError) -> Self {
+        match error.io().map(io::Error::kind) {
+            Some(kind @ (io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable)) => {
+                Self::Unreachable(kind.into())
+            }
+            _ => Self::Net(error),
+        }
+    }
+
     pub(super) fn outcome(&self) -> DnsOutcome {
         match self {
             Self::Timeout => DnsOutcome::ResolverTimeout,
@@ -42,7 +52,7 @@ impl ForwardError {
 
 /// Asks the resolver from the pod's namespace, on a port of this question's own, and waits for its answer.
 pub(super) async fn ask(asker: &Asker, question: &[u8]) -> Result<Vec<u8>, ForwardError> {
-    let socket = connect_datagrams(&asker.netns, asker.resolver, asker.mark)?;
+    let socket = connect_datagrams(&asker.netns, asker.resolver, asker.mark).map_err(ForwardError::from_connect)?;
     timeout(PATIENCE, exchange(&socket, question))
         .await
         .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))

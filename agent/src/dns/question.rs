@@ -6,7 +6,10 @@ use hickory_proto::{
     serialize::binary::{BinDecodable as _, BinDecoder, DecodeError},
 };
 
-use super::{answer::Answer, asked::Asked};
+use super::{
+    answer::Answer,
+    asked::{Asked, is_service_name},
+};
 use crate::model::Mesh;
 
 /// What is to be done with a question.
@@ -18,6 +21,9 @@ pub(super) enum Question {
     Alias(Box<Answer>, Name),
     /// It goes to whom it was meant for, as it is.
     Others,
+    /// So does this, though the name is a service's and the mesh knows none: the resolver may know it earlier, but where
+    /// there is no resolver there is no such name.
+    Unknown,
 }
 
 /// A datagram that is no question.
@@ -49,15 +55,18 @@ impl Question {
         if query.query_class != DNSClass::IN {
             return Ok(Self::Others);
         }
-        let Some(asked) = Asked::parse(mesh, &query.name) else {
+        if !is_service_name(mesh, &query.name) {
             return Ok(Self::Others);
+        }
+        let Some(asked) = Asked::parse(mesh, &query.name) else {
+            return Ok(Self::Unknown);
         };
         let request = Message::from_vec(bytes)?;
         if request.version() != 0 {
             return Ok(Self::Others);
         }
         let Some(mut answer) = Answer::new(mesh, &asked, &request).map(Box::new) else {
-            return Ok(Self::Others);
+            return Ok(Self::Unknown);
         };
         Ok(match answer.elsewhere.take() {
             None => Self::Known(answer),

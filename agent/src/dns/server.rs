@@ -157,16 +157,11 @@ impl Server {
                 let bytes = bytes.to_vec();
                 waiting.spawn(async move {
                     let completed = forward::complete(&asker, *answer, target).await;
-                    asker.conclude(&bytes, completed.map(Answer::encode));
+                    asker.conclude(&bytes, completed.map(Answer::encode), ResponseCode::ServFail);
                 });
             }
-            Question::Others => {
-                let bytes = bytes.to_vec();
-                waiting.spawn(async move {
-                    let reply = forward::ask(&asker, &bytes).await;
-                    asker.conclude(&bytes, reply.map(Some));
-                });
-            }
+            Question::Others => ask_resolver(asker, bytes, ResponseCode::ServFail, waiting),
+            Question::Unknown => ask_resolver(asker, bytes, ResponseCode::NXDomain, waiting),
         }
     }
 
@@ -182,12 +177,12 @@ impl Server {
 
 impl Asker {
     /// Tells the client how its question ended; silence where the resolver was silent.
-    fn conclude(&self, question: &[u8], reply: Result<Option<Vec<u8>>, ForwardError>) {
+    fn conclude(&self, question: &[u8], reply: Result<Option<Vec<u8>>, ForwardError>, otherwise: ResponseCode) {
         match reply {
             Ok(reply) => self.answer(reply, DnsOutcome::Forwarded),
             Err(error @ ForwardError::Timeout) => self.metrics.count(error.outcome()),
             Err(error @ (ForwardError::Unreachable(_) | ForwardError::Net(_))) => {
-                self.answer(failure(question), error.outcome());
+                self.answer(failure(question, otherwise), error.outcome());
             }
         }
     }
@@ -205,11 +200,20 @@ impl Asker {
     }
 }
 
-/// The answer that makes a client try its next resolver.
-fn failure(question: &[u8]) -> Option<Vec<u8>> {
+/// Passes a question on; `otherwise` is said where no resolver can be reached.
+fn ask_resolver(asker: Asker, question: &[u8], otherwise: ResponseCode, waiting: &mut JoinSet<()>) {
+    let question = question.to_vec();
+    waiting.spawn(async move {
+        let reply = forward::ask(&asker, &question).await;
+        asker.conclude(&question, reply.map(Some), otherwise);
+    });
+}
+
+/// The answer to a question that nobody answers; SERVFAIL makes a client try its next resolver.
+fn failure(question: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     let mut decoder = BinDecoder::new(question);
     let header = Header::read(&mut decoder).ok()?;
-    let mut response = Message::error_msg(header.metadata.id, header.metadata.op_code, ResponseCode::ServFail);
+    let mut response = Message::error_msg(header.metadata.id, header.metadata.op_code, code);
     response.metadata.recursion_desired = header.metadata.recursion_desired;
     response.queries.extend(Query::read(&mut decoder).ok());
     response.to_vec().ok()

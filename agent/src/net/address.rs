@@ -1,6 +1,6 @@
 //! A namespace's own addresses, and when they change.
 
-use std::{collections::BTreeMap, io, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr, time::Duration};
 
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -8,8 +8,9 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkMessage},
 };
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
+use tokio::time::sleep;
 
-use super::{NetError, NetNs, netlink::Netlink};
+use super::{Family, NetError, NetNs, default_device, netlink::Netlink};
 
 /// The index by which the kernel names a network device within its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,11 +27,17 @@ pub struct OwnAddress {
     pub device_name: String,
 }
 
-/// Follows the addresses of a namespace.
+/// Follows the addresses of a namespace, and which devices its default routes lead to.
 pub struct AddressWatch {
     netns: NetNs,
     events: TokioSocket,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+struct State {
     addresses: Vec<OwnAddress>,
+    default_devices: [Option<DeviceIndex>; 2],
 }
 
 // === impl AddressWatch ===
@@ -48,25 +55,28 @@ impl AddressWatch {
         // Listed after the watch began, so that no change falls between.
         Ok(Self {
             events,
-            addresses: own_addresses(netns)?,
+            state: State::read(netns)?,
             netns: netns.clone(),
         })
     }
 
     /// The addresses as they were last read, sorted.
     pub fn addresses(&self) -> &[OwnAddress] {
-        &self.addresses
+        &self.state.addresses
     }
 
-    /// Waits until the addresses or the devices which have them are others than before. May be cancelled.
+    /// Waits until the addresses, the devices which have them or the default routes' devices are others than before. May
+    /// be cancelled.
     pub async fn changed(&mut self) -> Result<&[OwnAddress], NetError> {
         loop {
             self.drain().await.map_err(NetError::call("netlink watch"))?;
-            let addresses = own_addresses(&self.netns)?;
-            if addresses != self.addresses {
-                self.addresses = addresses;
-                return Ok(&self.addresses);
+            let state = State::read(&self.netns)?;
+            if state != self.state {
+                self.state = state;
+                return Ok(&self.state.addresses);
             }
+            // Whoever changes things back and forth all the time does not keep the agent busy.
+            sleep(REST).await;
         }
     }
 
@@ -84,6 +94,17 @@ impl AddressWatch {
             scratch.clear();
             received = self.events.socket_ref().recv(&mut scratch, 0).map(drop);
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn read(netns: &NetNs) -> Result<Self, NetError> {
+        Ok(Self {
+            addresses: own_addresses(netns)?,
+            default_devices: [default_device(netns, Family::V4)?, default_device(netns, Family::V6)?],
+        })
     }
 }
 
@@ -138,8 +159,15 @@ fn name_of(link: LinkMessage) -> Option<String> {
     })
 }
 
-/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`.
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// What is told about: links, addresses and routes of both families.
+const GROUPS: u32 = (libc::RTMGRP_LINK
+    | libc::RTMGRP_IPV4_IFADDR
+    | libc::RTMGRP_IPV6_IFADDR
+    | libc::RTMGRP_IPV4_ROUTE
+    | libc::RTMGRP_IPV6_ROUTE) as u32;
+
+/// The least time between two readings that found nothing new.
+const REST: Duration = Duration::from_millis(20);
 
 /// News are not read, so their ends may be cut off.
 const SCRATCH: usize = 512;

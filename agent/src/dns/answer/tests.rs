@@ -49,7 +49,7 @@ fn mk_unready(address: &str) -> Endpoint {
 fn ask(mesh: &Mesh, request: &Message) -> Option<Message> {
     match Question::read(mesh, &request.to_vec().unwrap()).unwrap() {
         Question::Known(answer) => Some(Message::from_vec(&answer.encode().unwrap()).unwrap()),
-        Question::Alias(..) | Question::Others => None,
+        Question::Alias(..) | Question::Others | Question::Unknown => None,
     }
 }
 

@@ -172,6 +172,22 @@ async fn addresses_are_listed_and_followed() {
 }
 
 #[tokio::test]
+async fn a_default_route_that_comes_last_is_a_change() {
+    let Some(netns) = namespace("a_default_route_that_comes_last_is_a_change") else {
+        return;
+    };
+    wire(&netns);
+    ip(&netns, "route del default");
+    let mut watch = AddressWatch::open(&netns).unwrap();
+    let before = watch.addresses().to_vec();
+
+    ip(&netns, "route add default dev eth0");
+    let after = watch.changed().await.unwrap();
+
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
 async fn changes_beyond_the_buffer_are_not_lost() {
     let Some(netns) = namespace("changes_beyond_the_buffer_are_not_lost") else {
         return;
