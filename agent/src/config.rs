@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-/// `weft agent`: run the agent of one node.
+/// Run the agent of one node
 ///
 /// It captures the connections of the node's enrolled pods and proxies them, until SIGTERM or SIGINT.
 #[derive(Args, Clone, Debug)]

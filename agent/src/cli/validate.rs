@@ -16,7 +16,7 @@ use crate::{
     model::{Problem, Severity},
 };
 
-/// `weft validate`: look through manifests and tell what is wrong with them.
+/// Look through manifests and tell what is wrong with them
 ///
 /// Prints a line for each problem, `FILE:LINE: KIND NAMESPACE/NAME: FIELD: REASON`, and a summary. Notices tell what may
 /// not do what its author wants; they do not count as errors.

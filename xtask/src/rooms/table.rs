@@ -97,7 +97,7 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     Confined {
         krate: "clap",
-        rooms: &["config", "cli", "main"],
+        rooms: &["app", "config", "cli", "main"],
     },
     Confined {
         krate: "comfy_table",
@@ -141,7 +141,8 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     Confined {
         krate: "prometheus_client",
-        rooms: &["telemetry"],
+        // The registry is made by app and read by admin; families are telemetry's, the kernel's counters app's.
+        rooms: &["telemetry", "admin", "app"],
     },
     Confined {
         krate: "rcgen",

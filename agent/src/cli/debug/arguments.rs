@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// `weft debug`: show what the kernel and the agent hold.
+/// Show what the kernel and the agent hold
 ///
 /// It reads the kernel and the agent's pins itself, so it works while the agent is dead; a living agent adds what only it
 /// knows. Commands and objects may be cut to any unique prefix. Exit codes: 0 done, 1 error, 2 usage, 3 drift.

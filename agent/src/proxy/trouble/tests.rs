@@ -1,3 +1,5 @@
+//! Tests of `super`.
+
 use std::future::{pending, ready};
 
 use tokio::{join, time::sleep};

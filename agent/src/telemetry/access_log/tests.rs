@@ -1,3 +1,5 @@
+//! Tests of `super`.
+
 use std::sync::mpsc;
 
 use super::*;
