@@ -10,14 +10,14 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 
 pub use request::{Readiness, Request};
 
 use self::{http::serve, port::Port, socket::Socket};
+use crate::telemetry::Exposition;
 
 /// The two places at which the agent answers, bound and not served yet.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ impl Admin {
     }
 
     /// Answers until it is dropped, and with it the socket's file.
-    pub async fn run(self, registry: Arc<Registry>, requests: mpsc::Sender<Request>) {
+    pub async fn run(self, exposition: Exposition, requests: mpsc::Sender<Request>) {
         let Self { port, socket } = self;
-        let at_port = Port::new(registry, requests.clone());
+        let at_port = Port::new(exposition, requests.clone());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -83,7 +83,7 @@ impl Admin {
                     let answer = move |request| at_port.clone().answer(request);
                     connections.spawn(async move {
                         // A client that reads slowly must not keep its place for ever.
-                        let _slow = tokio::time::timeout(LONGEST_VISIT, serve(stream, answer)).await;
+                        let _slow = timeout(LONGEST_VISIT, serve(stream, answer)).await;
                     });
                 }
                 accepted = socket.accept(), if connections.len() < MOST_CONNECTIONS => {
@@ -100,4 +100,4 @@ impl Admin {
 /// How many clients are served at once, those of the socket included.
 const MOST_CONNECTIONS: usize = 64;
 /// How long a client of the port may stay.
-const LONGEST_VISIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST_VISIT: Duration = Duration::from_secs(60);

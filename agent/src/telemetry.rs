@@ -8,6 +8,7 @@
 mod access_log;
 mod denied;
 mod dns;
+mod exposition;
 mod live;
 mod metrics;
 mod record;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 pub use access_log::{AccessLog, AccessLogFormat, UnknownFormat};
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
+pub use exposition::Exposition;
 pub use live::{ConnectionId, LiveConnection, Phase};
 pub use metrics::ConnectionMetrics;
 pub use refusal::{Refusal, Refuser};

@@ -1,28 +1,26 @@
 //! The port: what may be seen by everybody on the node.
 
-use std::sync::Arc;
-
 use hyper::{Method, Request, StatusCode, body::Incoming};
-use prometheus_client::{encoding::text::encode, registry::Registry};
 use tokio::sync::mpsc;
 
 use super::{
     Readiness, Request as Question,
     http::{Answer, ask, of_type, text},
 };
+use crate::telemetry::Exposition;
 
 /// Answers the clients of the port.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
-    registry: Arc<Registry>,
+    exposition: Exposition,
     requests: mpsc::Sender<Question>,
 }
 
 // === impl Port ===
 
 impl Port {
-    pub(super) fn new(registry: Arc<Registry>, requests: mpsc::Sender<Question>) -> Self {
-        Self { registry, requests }
+    pub(super) fn new(exposition: Exposition, requests: mpsc::Sender<Question>) -> Self {
+        Self { exposition, requests }
     }
 
     pub(super) async fn answer(self, request: Request<Incoming>) -> Answer {
@@ -38,9 +36,8 @@ impl Port {
     }
 
     fn metrics(&self) -> Answer {
-        let mut metrics = String::new();
-        match encode(&mut metrics, &self.registry) {
-            Ok(()) => of_type(StatusCode::OK, OPEN_METRICS, metrics.into()),
+        match self.exposition.text() {
+            Ok(metrics) => of_type(StatusCode::OK, Exposition::CONTENT_TYPE, metrics.into()),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
@@ -53,5 +50,3 @@ impl Port {
         }
     }
 }
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

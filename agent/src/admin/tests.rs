@@ -1,4 +1,4 @@
-//! Tests of `super`.
+//! Both places over real sockets, before an agent of which one connection is open.
 
 use std::{
     fs,
@@ -163,7 +163,7 @@ impl Agent {
         let address = admin.address().unwrap();
         let (requests, questions) = mpsc::channel(1);
         let answering = tokio::spawn(answer_all(readiness, questions));
-        let running = tokio::spawn(admin.run(Arc::default(), requests));
+        let running = tokio::spawn(admin.run(Exposition::new(Default::default()), requests));
         Self {
             address,
             socket,

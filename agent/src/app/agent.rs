@@ -6,7 +6,7 @@
 //! admin ◀──answers── status, problems, connections ◀┘
 //! ```
 
-use std::{io, pin::pin, sync::Arc};
+use std::{io, pin::pin};
 
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
@@ -32,7 +32,7 @@ use crate::{
     config::AgentConfig,
     kernel::Kernel,
     proxy::{self, Proxy},
-    telemetry::{AccessLog, ConnectionMetrics, DnsMetrics, Telemetry},
+    telemetry::{AccessLog, ConnectionMetrics, DnsMetrics, Exposition, Telemetry},
 };
 
 /// Runs the agent until a signal has ended it.
@@ -73,7 +73,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     };
     let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
     let (ask, mut requests) = mpsc::channel(REQUESTS);
-    let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Arc::new(registry), ask)));
+    let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
     let mut capture = Capture::start(kernel, mesh);
     let mut answers = Answers {
         manifests,

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use agent_common::mark;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 
 use super::{
     Shared,
@@ -11,6 +11,7 @@ use super::{
     captured::Captured,
     door::OpenDoor,
     stream::ResetOnDrop,
+    trouble::within,
 };
 use crate::{
     net::{self, Family, Leg, LegError, Mark, NetError, SourcePort},
@@ -84,17 +85,17 @@ async fn to_app(
     let occupied = shared.ports.occupy(client, address);
     for _ in 0..MOST_PORTS_TRIED {
         let Leg { socket, port } = Leg::open(&door.netns, &shared.ports, client, address, LEG_MARK).map_err(no_leg)?;
-        match timeout(LEG_PATIENCE, socket.connect(address)).await {
-            Ok(Ok(stream)) => {
+        match within(LEG_PATIENCE, socket.connect(address)).await {
+            Some(Ok(stream)) => {
                 let ports = LegPorts {
                     _leg: Some(port),
                     _client: occupied,
                 };
                 return Ok((stream, ports));
             }
-            Ok(Err(error)) if taken(&error) => {}
-            Ok(Err(error)) => return Err(not_connected(&error)),
-            Err(_elapsed) => {}
+            Some(Err(error)) if taken(&error) => {}
+            Some(Err(error)) => return Err(not_connected(&error)),
+            None => {}
         }
     }
     Err(Denied::PortsExhausted)

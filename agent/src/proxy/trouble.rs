@@ -6,14 +6,18 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
     net::SocketAddr,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::telemetry::Denied;
 
@@ -67,9 +71,9 @@ impl Troubles {
         }
         let started = Instant::now();
         let mut dialling = pin!(dialling);
-        let result = match timeout(SOON.min(longest), &mut dialling).await {
-            Ok(result) => result,
-            Err(_) => {
+        let result = match within(SOON.min(longest), dialling.as_mut()).await {
+            Some(result) => result,
+            None => {
                 let waiting = self.wait(address, started);
                 let mut deadline = waiting.deadline(started, longest);
                 loop {
@@ -181,6 +185,20 @@ fn make_room(troubles: &mut HashMap<SocketAddr, Trouble>, now: Instant) {
     if let Some(address) = oldest.map(|(address, _)| *address) {
         troubles.remove(&address);
     }
+}
+
+/// Waits for `work`, at most for so long.
+///
+/// What is done by the next look at epoll, as every connect within one machine, needs no timer: to set one costs a
+/// system call and a wake-up of the lane.
+pub(super) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+    if let Poll::Ready(done) = at_once {
+        return Some(done);
+    }
+    yield_now().await;
+    timeout(time, work).await.ok()
 }
 
 /// After how long a dial is shared; nearly all are answered before, and cost nothing here.

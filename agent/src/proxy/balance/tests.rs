@@ -1,4 +1,4 @@
-//! Tests of `super`.
+//! Who is picked, by load and by trouble.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Tests of `super`.
+//! Dials of one silent endpoint, in paused time.
 
 use std::future::{pending, ready};
 

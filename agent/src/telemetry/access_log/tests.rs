@@ -1,4 +1,4 @@
-//! Tests of `super`.
+//! The log as its reader sees it.
 
 use std::sync::mpsc;
 
