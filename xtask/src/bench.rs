@@ -16,6 +16,7 @@
 //! Rounds are interleaved, target by target: a machine that slows down slows all of them. A ratio is the median over
 //! rounds of the ratio within a round.
 
+mod enrolment;
 mod envoy;
 mod figures;
 mod floor;
@@ -28,10 +29,11 @@ mod target;
 mod topology;
 mod weft;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use nix::sys::signal::{SigSet, Signal};
 
 use self::{
     report::Report,
@@ -70,9 +72,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "TARGETS", value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
 
-    /// Leave out the memory of idle connections and of workloads
+    /// Leave out memory and the time that enrolment takes
     #[arg(long)]
-    no_memory: bool,
+    brief: bool,
 }
 
 // === impl Bench ===
@@ -92,6 +94,7 @@ impl Bench {
         }
         timing.step("floor, server, load", yardstick)?;
 
+        clean_up_on_signals()?;
         let topology = timing.step("nodes and pods", Topology::start)?;
         let mut plan = timing.step("proxies", || Plan::start(&topology, &kinds))?;
         for version in plan.versions() {
@@ -99,11 +102,14 @@ impl Bench {
         }
         let duration = Duration::from_secs(self.seconds);
         let samples = timing.step("rounds", || rounds::measure(&mut plan, self.rounds, duration))?;
-        let memory = if self.no_memory {
-            Vec::new()
-        } else {
-            timing.step("memory", || memory::measure(&mut plan, &topology))?
-        };
+        let mut memory = Vec::new();
+        let mut enrolment = None;
+        if !self.brief {
+            memory = timing.step("memory", || memory::measure(&plan, &topology))?;
+        }
+        if !self.brief && kinds.contains(&Kind::Weft) {
+            enrolment = Some(timing.step("enrolment", || enrolment::measure(&topology))?);
+        }
         println!("{timing}\n");
 
         let report = Report {
@@ -112,6 +118,7 @@ impl Bench {
             duration,
             samples,
             memory,
+            enrolment,
         };
         print!("{report}");
         if let Some(file) = &self.json {
@@ -119,6 +126,20 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// Ctrl-C and SIGTERM take everything down at once: the guards of the main thread are not waited for.
+fn clean_up_on_signals() -> Result<()> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    // Threads inherit the mask; processes do not (std empties it).
+    signals.thread_block()?;
+    thread::spawn(move || {
+        // Only the signals of the set come here.
+        let _ = signals.wait();
+        harness::take_down();
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 /// Builds the programs that the benchmark measures by.

@@ -29,7 +29,7 @@ pub(super) struct Memory {
 }
 
 /// Measures every target once: memory does not depend on a neighbour's load.
-pub(super) fn measure(plan: &mut Plan<'_>, topology: &Topology) -> Result<Vec<Memory>> {
+pub(super) fn measure(plan: &Plan<'_>, topology: &Topology) -> Result<Vec<Memory>> {
     let idle: Vec<_> = plan
         .targets
         .iter()

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    enrolment::{self, Enrolment},
     figures::{self, Ratio},
     load::Load,
     memory::Memory,
@@ -23,6 +24,7 @@ pub(super) struct Report {
     pub(super) duration: Duration,
     pub(super) samples: Vec<Sample>,
     pub(super) memory: Vec<Memory>,
+    pub(super) enrolment: Option<Enrolment>,
 }
 
 // === impl Report ===
@@ -149,6 +151,15 @@ impl fmt::Display for Report {
             if let Some(bytes) = per_1000_workloads {
                 writeln!(f, "  {:24} {:.2} MB for 1,000 workloads", "", *bytes as f64 / 1e6)?;
             }
+        }
+        if let Some(Enrolment { one, many }) = self.enrolment {
+            let pods = enrolment::MANY;
+            writeln!(
+                f,
+                "\nenrolment\n  one pod: {} ms, {pods} pods: {} ms",
+                one.as_millis(),
+                many.as_millis()
+            )?;
         }
         Ok(())
     }

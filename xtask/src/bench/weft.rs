@@ -1,9 +1,10 @@
 //! The agents of both nodes.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
+use agent_common::names::{ABI, LINKS, PODS, program};
 use anyhow::Result;
-use harness::{Netns, Node, wait};
+use harness::{Node, Pod, wait};
 
 use super::{
     program::{Cpu, Program},
@@ -15,14 +16,25 @@ use super::{
 ///
 /// No access log: neither the floor nor the peer writes one. One lane: it has one CPU.
 pub(super) fn start(topology: &Topology) -> Result<[Program; 2]> {
-    let agents = [agent(topology, &topology.near)?, agent(topology, &topology.far)?];
-    let pods = &topology.mesh;
-    for pod in [&pods.client, &pods.near, &pods.far] {
-        wait::until(wait::PATIENCE, "the agents capture the mesh's pods", || {
-            is_captured(pod.netns())
+    let (near, far, pods) = (&topology.near, &topology.far, &topology.mesh);
+    let agents = [agent(topology, near)?, agent(topology, far)?];
+    for (node, pod) in [(near, &pods.client), (near, &pods.near), (far, &pods.far)] {
+        let link = link(node, pod);
+        wait::until(wait::PATIENCE, format!("captured: {}", link.display()), || {
+            link.exists()
         });
     }
     Ok(agents)
+}
+
+/// The pin of a pod's program; it is there as soon as the pod is captured.
+pub(super) fn link(node: &Node, pod: &Pod) -> PathBuf {
+    node.pins()
+        .join(ABI)
+        .join(PODS)
+        .join(pod.uid())
+        .join(LINKS)
+        .join(program::LOOKUP)
 }
 
 fn agent(topology: &Topology, node: &Node) -> Result<Program> {
@@ -31,20 +43,9 @@ fn agent(topology: &Topology, node: &Node) -> Result<Program> {
         .arg("agent")
         .arg("--manifests")
         .arg(topology.lab.manifests().folder())
-        .args(["--node", node.name()]);
-    command
+        .args(["--node", node.name()])
         .arg("--socket")
-        .arg(topology.lab.folder().join(format!("{}.sock", node.name())));
-    command.args(["--access-log", "off", "--log", "warn", "--lanes", "1"]);
+        .arg(topology.lab.folder().join(format!("{}.sock", node.name())))
+        .args(["--access-log", "off", "--log", "warn", "--lanes", "1"]);
     Program::start(node.netns(), Cpu::Proxy, command)
 }
-
-/// Whether the pod's connections take the agent's route.
-fn is_captured(netns: &Netns) -> bool {
-    netns
-        .try_ip("rule show\n")
-        .is_ok_and(|rules| rules.contains(&TABLE.to_string()))
-}
-
-/// The agent's routing table in each captured pod.
-const TABLE: u32 = 0x7765;
