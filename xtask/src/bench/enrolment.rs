@@ -10,14 +10,16 @@ use anyhow::{Result, ensure};
 use harness::{Node, Object, Pod};
 use serde::Serialize;
 
-use super::{topology::Topology, weft};
+use super::{report::seconds, topology::Topology, weft};
 
 /// From the write of a manifest until the kernel captures; reading and batching of manifests are part of it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Enrolment {
     /// A pod labelled by itself.
+    #[serde(serialize_with = "seconds")]
     pub(super) one: Duration,
     /// The pods of a namespace that is labelled.
+    #[serde(serialize_with = "seconds")]
     pub(super) many: Duration,
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
 pub(super) struct Report {
     pub(super) versions: Vec<String>,
     pub(super) rounds: usize,
+    #[serde(serialize_with = "seconds", rename = "seconds")]
     pub(super) duration: Duration,
     pub(super) samples: Vec<Sample>,
     pub(super) memory: Vec<Memory>,
@@ -163,6 +164,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Writes a duration as a number of seconds.
+pub(super) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 /// Three digits that count.
