@@ -109,21 +109,21 @@ impl Kernel {
         let pins = NodePins::create(&config.bpffs, &config.node)?;
         pins.remove_other_versions()?;
 
-        let mut object = Object::open(&pins, config.program_log)?;
+        let object = Object::open(pins.clone(), config.program_log)?;
         let mut ebpf = object.load_node()?;
-        let mut maps = NodeMaps::take(&mut ebpf)?;
-        let counters = Counters::take(&mut ebpf)?;
+        let mut maps = NodeMaps::open(&pins)?;
+        let counters = Counters::open(&pins)?;
         let readers = Readers {
-            heartbeat: Heartbeat::take(&mut ebpf)?,
-            drops: Drops::take(&mut ebpf)?,
+            heartbeat: Heartbeat::open(&pins)?,
+            drops: Drops::open(&pins)?,
             lines: match config.program_log {
                 ProgramLog::Off => None,
                 ProgramLog::Debug => Lines::take(&mut ebpf)?,
             },
         };
         let settings = NodeSettings::new(host_cookie.0, object.build());
-        let mut programs = NodePrograms::new(ebpf, pins.clone(), KubeletCgroup::new(config, host));
-        programs.attach(&mut maps, settings, &cgroup)?;
+        let programs = NodePrograms::new(pins.clone(), KubeletCgroup::new(config, host));
+        programs.attach(&mut ebpf, &mut maps, settings, &cgroup)?;
 
         let pinned = pins.pods()?.into_iter().collect();
         let kernel = Self {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::{sync::mpsc, task::yield_now, time::sleep};
 
 use super::{
-    Change, Departure, Kernel, KernelError, PodStatus, Status,
+    Change, Departure, Dns, Kernel, KernelError, PodStatus, Status,
     capture::{Candidate, Following, Moved, Tell},
     desired::{Current, Desired, Known, Plan, Terms},
     error::CaptureError,
@@ -15,7 +15,7 @@ use super::{
     run::Stopped,
 };
 use crate::{
-    model::{Pod, PodUid},
+    model::{Pod, PodUid, Transport},
     net::Cookie,
 };
 
@@ -197,7 +197,8 @@ impl Kernel {
             netns: netns.clone(),
             cookie,
             pins: self.pins.pod(&uid),
-            dns: self.dns,
+            // Answers are sent from port 53 of other addresses, which a server at that port of all addresses keeps taken.
+            dns: if serves_dns(&pod) { Dns::Untouched } else { self.dns },
             pod,
         };
         let stale = self.pinned_cookie(&uid).filter(|pinned| *pinned != cookie);
@@ -320,6 +321,12 @@ impl Kernel {
     }
 }
 
+fn serves_dns(pod: &Pod) -> bool {
+    pod.ports
+        .iter()
+        .any(|port| port.port == DNS_PORT && port.transport == Transport::Udp)
+}
+
 /// Says what failed where the work goes on without it.
 pub(super) fn said<E: std::error::Error>(what: &'static str, result: Result<(), E>) {
     if let Err(error) = result {
@@ -338,6 +345,8 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+const DNS_PORT: u16 = 53;
 
 /// Longer than a connect() takes from the mark to the SYN.
 const IN_FLIGHT: std::time::Duration = std::time::Duration::from_millis(2);

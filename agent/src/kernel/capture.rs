@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use agent_common::{PodFlags, PodSettings, Slot, mark::OURS};
+use agent_common::{PodFlags, PodSettings, Slot, mark::OURS, names::map::LISTENERS};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     task::AbortHandle,
@@ -178,7 +178,7 @@ impl Candidate {
         }
         self.pins.create()?;
         let mut ebpf = object.load_pod(&self.pins)?;
-        let mut maps = PodMaps::take(&mut ebpf)?;
+        let mut maps = PodMaps::open(&self.pins)?.ok_or(KernelError::NoMap(LISTENERS))?;
         // The build is written when its program is attached: an agent that dies in between leaves no wrong claim.
         maps.set_settings(self::settings(self.cookie, 0, terms, self.dns))?;
         fill(&mut maps, own, sockets)?;

@@ -3,13 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use agent_common::{Count, DropEvent, names::map::DROPS};
-use aya::{
-    Ebpf,
-    maps::{MapData, RingBuf},
-};
+use aya::maps::{MapData, RingBuf};
 use tokio::{io::unix::AsyncFd, sync::broadcast};
 
-use super::{KernelError, heartbeat::monotonic, maps::take, ring};
+use super::{KernelError, heartbeat::monotonic, maps::open, pins::NodePins, ring};
 use crate::net::Cookie;
 
 /// A connection that the kernel programs refused.
@@ -34,8 +31,8 @@ pub(super) struct Drops(AsyncFd<RingBuf<MapData>>);
 
 impl Drops {
     /// Needs a tokio runtime.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        ring::watch(take(ebpf, DROPS)?, DROPS).map(Self)
+    pub(super) fn open(pins: &NodePins) -> Result<Self, KernelError> {
+        ring::watch(open(pins, DROPS)?, DROPS).map(Self)
     }
 
     /// Passes refusals on until it is dropped.

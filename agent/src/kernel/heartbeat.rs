@@ -1,14 +1,11 @@
 //! How the kernel programs know that the agent lives.
 
 use agent_common::{names::map::HEARTBEAT, time::HEARTBEAT_PERIOD};
-use aya::{
-    Ebpf,
-    maps::{Array, MapData},
-};
+use aya::maps::{Array, MapData};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{KernelError, maps::take};
+use super::{KernelError, maps::open, pins::NodePins};
 
 /// The agent's sign of life.
 pub(super) struct Heartbeat(Array<MapData, u64>);
@@ -16,8 +13,8 @@ pub(super) struct Heartbeat(Array<MapData, u64>);
 // === impl Heartbeat ===
 
 impl Heartbeat {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        take(ebpf, HEARTBEAT).map(Self)
+    pub(super) fn open(pins: &NodePins) -> Result<Self, KernelError> {
+        open(pins, HEARTBEAT).map(Self)
     }
 
     /// Beats until it is dropped. It runs where the room's other work runs, so that it stops when that is stuck.

@@ -6,14 +6,14 @@ use agent_common::{
     Address, Count, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress,
     names::map::{COUNTERS, EXEMPT, LISTENERS, NEVER, NODE, OWN, PODS, SETTINGS},
 };
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap, lpm_trie::Key},
-};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap, lpm_trie::Key};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
-use super::{KernelError, pins::PodPins};
+use super::{
+    KernelError,
+    pins::{NodePins, Pins, PodPins},
+};
 use crate::net::Cookie;
 
 /// The maps of the node that the agent writes.
@@ -21,8 +21,6 @@ pub(super) struct NodeMaps {
     settings: Array<MapData, NodeSettings>,
     pods: HashMap<MapData, u64, PodFlags>,
     exempt: HashMap<MapData, SocketAddress, u8>,
-    /// Held open: programs that are loaded later name it by its descriptor.
-    _never: LpmTrie<MapData, Address, u8>,
 }
 
 /// The maps of one pod, open for a moment.
@@ -38,9 +36,9 @@ pub struct Counters(PerCpuArray<MapData, u64>);
 // === impl NodeMaps ===
 
 impl NodeMaps {
-    /// Takes the maps out of what was loaded, and writes what is fixed.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        let mut never: LpmTrie<_, Address, u8> = take(ebpf, NEVER)?;
+    /// Opens the maps where they are pinned, and writes what is fixed.
+    pub(super) fn open(pins: &NodePins) -> Result<Self, KernelError> {
+        let mut never: LpmTrie<_, Address, u8> = open(pins, NEVER)?;
         for prefix in NEVER_CAPTURED {
             let prefix: IpNet = prefix.parse().expect("the list below holds prefixes");
             never
@@ -48,10 +46,9 @@ impl NodeMaps {
                 .map_err(KernelError::map(NEVER))?;
         }
         Ok(Self {
-            settings: take(ebpf, NODE)?,
-            pods: take(ebpf, PODS)?,
-            exempt: take(ebpf, EXEMPT)?,
-            _never: never,
+            settings: open(pins, NODE)?,
+            pods: open(pins, PODS)?,
+            exempt: open(pins, EXEMPT)?,
         })
     }
 
@@ -116,15 +113,6 @@ impl PodMaps {
         }))
     }
 
-    /// Takes them out of what was loaded.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        Ok(Self {
-            settings: take(ebpf, SETTINGS)?,
-            own: take(ebpf, OWN)?,
-            listeners: take(ebpf, LISTENERS)?,
-        })
-    }
-
     pub(super) fn settings(&self) -> Result<PodSettings, KernelError> {
         self.settings.get(&0, 0).map_err(KernelError::map(SETTINGS))
     }
@@ -172,8 +160,8 @@ impl PodMaps {
 // === impl Counters ===
 
 impl Counters {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        take(ebpf, COUNTERS).map(Self)
+    pub(super) fn open(pins: &NodePins) -> Result<Self, KernelError> {
+        open(pins, COUNTERS).map(Self)
     }
 
     /// The counts since the maps were made, over all processors.
@@ -188,16 +176,8 @@ impl Counters {
     }
 }
 
-/// Takes a map out of what was loaded.
-pub(super) fn take<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError>
-where
-    M: TryFrom<Map, Error = MapError>,
-{
-    let map = ebpf.take_map(name).ok_or(KernelError::NoMap(name))?;
-    M::try_from(map).map_err(KernelError::map(name))
-}
-
-fn open<M>(pins: &PodPins, name: &'static str) -> Result<M, KernelError>
+/// Opens a map where it is pinned.
+pub(super) fn open<M>(pins: &impl Pins, name: &'static str) -> Result<M, KernelError>
 where
     M: TryFrom<Map, Error = MapError>,
 {

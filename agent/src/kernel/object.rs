@@ -1,56 +1,48 @@
 //! The object with the kernel programs, which the build script embeds, and its loading.
 
 use agent_common::names;
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use super::{
     KernelError, ProgramLog,
-    pins::{NodePins, PodPins},
+    pins::{NodePins, Pins as _, PodPins},
 };
 
 /// The kernel programs, ready to be loaded any number of times.
 pub(super) struct Object {
+    pins: NodePins,
+    level: &'static u8,
+    /// Kept for pods, since making one takes much longer than using it.
     loader: EbpfLoader<'static>,
-    build: u64,
 }
 
 // === impl Object ===
 
 impl Object {
-    /// Prepares the loading. Maps of the node are created once, then opened where they are pinned.
-    pub(super) fn open(pins: &NodePins, log: ProgramLog) -> Result<Self, KernelError> {
+    /// Prepares the loading.
+    pub(super) fn open(pins: NodePins, log: ProgramLog) -> Result<Self, KernelError> {
         if BYTES.is_empty() {
             return Err(KernelError::NoPrograms);
         }
-        let mut loader = EbpfLoader::new();
-        // It holds the kernel's whole type information, of which no program needs anything.
-        loader.btf(None);
-        give_back_memory();
         let level = match log {
             ProgramLog::Off => &0,
             ProgramLog::Debug => &DEBUG,
         };
-        loader
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .override_global(aya_log::LEVEL, level, true)
-            .default_map_pin_directory(pins.maps())
-            .map_pin_path(names::map::LOGS, pins.maps().join(names::map::LOGS));
-        Ok(Self {
-            loader,
-            build: build(*level),
-        })
+        let loader = loader(&pins, level);
+        Ok(Self { pins, level, loader })
     }
 
     /// Tells builds apart: programs that are attached already are kept when theirs is the same.
     pub(super) fn build(&self) -> u64 {
-        self.build
+        build(*self.level)
     }
 
-    /// Makes or opens the node's maps, and prepares the programs.
+    /// Makes the node's maps, or opens them where they are pinned, and prepares the programs.
     ///
-    /// To be called before [`Self::load_pod`], which leaves the paths of a pod's maps behind.
-    pub(super) fn load_node(&mut self) -> Result<Ebpf, KernelError> {
-        self.load()
+    /// A program is loaded with the descriptors which this holds: no map is to be taken out of it before.
+    pub(super) fn load_node(&self) -> Result<Ebpf, KernelError> {
+        // A loader of its own, since the other one knows where some pod's maps are pinned.
+        load(&mut loader(&self.pins, self.level))
     }
 
     /// Makes or opens a pod's maps too.
@@ -58,14 +50,24 @@ impl Object {
         for name in names::map::OF_POD {
             self.loader.map_pin_path(name, pins.map(name));
         }
-        self.load()
+        load(&mut self.loader)
     }
+}
 
-    fn load(&mut self) -> Result<Ebpf, KernelError> {
-        self.loader
-            .load(BYTES)
-            .map_err(|error| KernelError::Load(Box::new(error)))
-    }
+fn loader(pins: &NodePins, level: &'static u8) -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    // It holds the kernel's whole type information, of which no program needs anything.
+    loader.btf(None);
+    give_back_memory();
+    loader
+        .override_global(aya_log::LEVEL, level, true)
+        .default_map_pin_directory(pins.maps())
+        .map_pin_path(names::map::LOGS, pins.map(names::map::LOGS));
+    loader
+}
+
+fn load(loader: &mut EbpfLoader<'static>) -> Result<Ebpf, KernelError> {
+    loader.load(BYTES).map_err(|error| KernelError::Load(Box::new(error)))
 }
 
 /// FNV-1a over the object and how it is loaded.

@@ -26,6 +26,12 @@ pub(super) struct PodPins {
     folder: PathBuf,
 }
 
+/// A folder of maps.
+pub(super) trait Pins {
+    /// The pin of a map.
+    fn map(&self, name: &str) -> PathBuf;
+}
+
 // === impl NodePins ===
 
 impl NodePins {
@@ -90,6 +96,12 @@ impl NodePins {
     }
 }
 
+impl Pins for NodePins {
+    fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+}
+
 // === impl PodPins ===
 
 impl PodPins {
@@ -100,11 +112,6 @@ impl PodPins {
             .try_for_each(|name| create(&self.folder.join(name)))
     }
 
-    /// The pin of one of the pod's maps.
-    pub(super) fn map(&self, name: &str) -> PathBuf {
-        self.folder.join(MAPS).join(name)
-    }
-
     /// The pin of the link of the pod's program.
     pub(super) fn link(&self) -> PathBuf {
         self.folder.join(LINKS).join(program::LOOKUP)
@@ -113,6 +120,12 @@ impl PodPins {
     /// Removes all of it, the link first: the kernel frees what nobody else holds.
     pub(super) fn remove(&self) -> Result<(), KernelError> {
         remove(&self.folder)
+    }
+}
+
+impl Pins for PodPins {
+    fn map(&self, name: &str) -> PathBuf {
+        self.folder.join(MAPS).join(name)
     }
 }
 

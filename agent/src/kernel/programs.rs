@@ -13,13 +13,13 @@ use super::{
     KernelError,
     cgroup::{Cgroup, KubeletCgroup},
     maps::NodeMaps,
+    object::Object,
     pins::{NodePins, PodPins, pin_link},
 };
 use crate::net::NetNs;
 
 /// The programs of the whole node.
 pub(super) struct NodePrograms {
-    ebpf: Ebpf,
     pins: NodePins,
     kubelet: KubeletCgroup,
 }
@@ -36,13 +36,14 @@ pub(super) enum Attachment {
 // === impl NodePrograms ===
 
 impl NodePrograms {
-    pub(super) fn new(ebpf: Ebpf, pins: NodePins, kubelet: KubeletCgroup) -> Self {
-        Self { ebpf, pins, kubelet }
+    pub(super) fn new(pins: NodePins, kubelet: KubeletCgroup) -> Self {
+        Self { pins, kubelet }
     }
 
     /// Attaches what is to stand above all pods, or adopts it where the same build stands there already.
     pub(super) fn attach(
-        &mut self,
+        &self,
+        ebpf: &mut Ebpf,
         maps: &mut NodeMaps,
         wanted: NodeSettings,
         cgroup: &Cgroup,
@@ -55,7 +56,7 @@ impl NodePrograms {
                 tracing::debug!(name, "Program adopted");
                 continue;
             }
-            let link = attach_to_cgroup(&mut self.ebpf, name, cgroup)?;
+            let link = attach_to_cgroup(ebpf, name, cgroup)?;
             pin_link(link, name, &path)?;
             tracing::info!(name, "Program attached");
         }
@@ -69,12 +70,12 @@ impl NodePrograms {
     }
 
     /// Attaches the program that recognises probes to the kubelet's cgroup, once there is one, and whenever it is another.
-    pub(super) fn follow_kubelet(&mut self, maps: &mut NodeMaps) -> Result<(), KernelError> {
+    pub(super) fn follow_kubelet(&mut self, object: &Object, maps: &mut NodeMaps) -> Result<(), KernelError> {
         let settings = maps.settings()?;
         let Some(cgroup) = self.kubelet.open_unless(settings.kubelet_cgroup())? else {
             return Ok(());
         };
-        let link = attach_to_cgroup(&mut self.ebpf, PROBES, &cgroup)?;
+        let link = attach_to_cgroup(&mut object.load_node()?, PROBES, &cgroup)?;
         pin_link(link, PROBES, &self.pins.link(PROBES))?;
         tracing::info!(cgroup = cgroup.id(), "Probes of the kubelet are recognised");
         maps.set_settings(settings.with_kubelet_cgroup(cgroup.id()))
@@ -103,14 +104,12 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &'static str, cgroup: &Cgroup) -> Res
             program.load().map_err(failed(name))?;
             let id = program.attach(cgroup, mode).map_err(failed(name))?;
             let link = program.take_link(id).map_err(failed(name))?;
-            program.unload().map_err(failed(name))?;
             link.try_into().map_err(unpinnable)
         }
         Some(Program::SockOps(program)) => {
             program.load().map_err(failed(name))?;
             let id = program.attach(cgroup, mode).map_err(failed(name))?;
             let link = program.take_link(id).map_err(failed(name))?;
-            program.unload().map_err(failed(name))?;
             link.try_into().map_err(unpinnable)
         }
         _ => Err(KernelError::NoProgram(name)),

@@ -97,7 +97,7 @@ impl Kernel {
                     self.reconcile(&desired, changes, &tell).await?;
                 }
                 _ = look.tick() => {
-                    said("Kubelet cannot be followed", self.programs.follow_kubelet(&mut self.maps));
+                    said("Kubelet cannot be followed", self.programs.follow_kubelet(&self.object, &mut self.maps));
                     self.end_moved(&desired, changes).await?;
                     self.reconcile(&desired, changes, &tell).await?;
                 }
