@@ -43,7 +43,10 @@ fn every_object_that_the_kernel_knows_is_shown_with_the_agent_dead() {
         }
     }
     assert_eq!(launch.debug(&["map", "dump", "PODS"]).as_array().map(Vec::len), Some(1));
-    for object in ["conn", "service", "endpoint"] {
+    let connections = launch.weft(&["debug", "conn", "show"]);
+    assert_eq!(connections.code, Some(0), "{connections:?}");
+    assert!(connections.stderr.contains("no agent answers"), "{connections:?}");
+    for object in ["service", "endpoint"] {
         let outcome = launch.weft(&["debug", object, "show"]);
         assert_eq!(outcome.code, Some(1), "only the agent knows {object}s: {outcome:?}");
         assert!(outcome.stderr.contains("agent"), "{outcome:?}");
@@ -165,7 +168,7 @@ fn live_connections_are_shown_and_a_killed_one_is_reset_at_both_ends() {
                 .find(|row| row["original_destination"] == to.to_string().as_str() && row["bytes_sent"] == 5)
         });
         assert_eq!(shown["source_pod"], "mesh/client");
-        assert_eq!(shown["destination_pod"], "mesh/server");
+        assert_eq!(shown["destination"], to.to_string().as_str());
         assert_eq!(shown["source"], stream.local_addr().unwrap().to_string().as_str());
 
         let outcome = agent
