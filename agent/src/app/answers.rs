@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use super::manifests::Manifests;
 use crate::{
     admin::{Readiness, Request},
-    kernel::Status,
+    kernel::{PodStatus, Status},
+    model::{PodUid, PodView},
     proxy::Proxy,
     telemetry::Telemetry,
 };
@@ -39,7 +40,7 @@ impl Answers {
             Request::Readiness(answer) => drop(answer.send(self.readiness())),
             Request::Connections(answer) => drop(answer.send(self.proxy.connections().await)),
             Request::Kill { id, answer } => drop(answer.send(self.proxy.kill(id).await)),
-            Request::Pods(answer) => drop(answer.send(self.manifests.mesh.borrow().pod_views())),
+            Request::Pods(answer) => drop(answer.send(self.pods())),
             Request::Services(answer) => drop(answer.send(self.manifests.mesh.borrow().service_views())),
             Request::Endpoints(answer) => drop(answer.send(self.manifests.mesh.borrow().endpoint_views())),
             Request::Problems(answer) => {
@@ -49,6 +50,22 @@ impl Answers {
             }
             Request::Refusals(answer) => drop(answer.send(self.telemetry.refusals())),
         }
+    }
+
+    /// The pods of the mesh, with what the kernel room says of their capture.
+    fn pods(&self) -> Vec<PodView> {
+        let status = Arc::clone(&self.kernel.borrow());
+        let mut pods = self.manifests.mesh.borrow().pod_views();
+        for pod in &mut pods {
+            match status.pods.get(&PodUid::new(pod.uid.as_str())) {
+                Some(PodStatus::Waiting { reason }) => pod.waiting = Some(reason.to_string()),
+                Some(PodStatus::Captured { uncaptured_devices, .. }) => {
+                    pod.uncaptured_devices = uncaptured_devices.to_vec();
+                }
+                None => {}
+            }
+        }
+        pods
     }
 
     fn readiness(&self) -> Readiness {

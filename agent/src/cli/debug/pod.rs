@@ -193,13 +193,21 @@ impl Row for PodRow {
             or_dash(self.name.as_deref()),
             enrolled,
             captured,
-            listed(&self.addresses),
+            listed(self.addresses.iter().filter(|ip| reaches_others(**ip))),
             or_dash(self.on_agent_failure.as_deref()),
             or_dash(self.netns_ino),
             or_dash(self.netns_cookie),
             or_dash(self.link_id),
             self.uid.clone(),
         ]
+    }
+}
+
+/// Whether others reach the pod by this address; loopback and link-local ones would only widen the table.
+fn reaches_others(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     }
 }
 
@@ -242,6 +250,15 @@ mod tests {
             })
         );
         assert_eq!(rows[0].cells().len(), PodRow::COLUMNS.len());
+    }
+
+    #[test]
+    fn a_table_shows_the_addresses_by_which_others_reach_the_pod() {
+        let mut pinned = mk_pinned("uid-1");
+        pinned.addresses = ["10.244.1.10", "127.0.0.1", "fe80::1", "2001:db8::1"]
+            .map(|ip| ip.parse().unwrap())
+            .to_vec();
+        assert_eq!(PodRow::from(pinned).cells()[4], "10.244.1.10,2001:db8::1");
     }
 
     #[test]
