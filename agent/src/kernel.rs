@@ -29,6 +29,7 @@ mod programs;
 mod ring;
 mod routing;
 mod run;
+mod silence;
 mod status;
 
 use std::{

@@ -18,6 +18,7 @@ mod process;
 mod queue;
 mod route;
 mod rule;
+mod silence;
 mod socket;
 mod sysctl;
 #[cfg(test)]
@@ -37,5 +38,6 @@ pub use ports::{PortsExhausted, SourcePort, SourcePorts};
 pub use queue::unacknowledged;
 pub use route::{LocalDefault, default_device};
 pub use rule::{Packets, Rule};
+pub use silence::{SendPolicy, SendVerdict};
 pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
 pub use sysctl::Sysctl;

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Captured, Dns, Hold, KernelError, Listeners, PerFamily,
+    apply::said,
     desired::Terms,
     hold::Released,
     maps::{NodeMaps, PodMaps},
@@ -20,6 +21,7 @@ use super::{
     pins::PodPins,
     programs::{Attachment, attach_to_namespace},
     routing::Routing,
+    silence,
 };
 use crate::{
     model::{Pod, PodUid},
@@ -97,6 +99,7 @@ impl Candidate {
         let uncaptured_devices = routing.uncaptured_devices(watch.addresses());
         let families = families(&ips);
         routing.without_dns().apply(&self.netns)?;
+        be_silent(&self.netns, &ips, &terms);
         let sockets = self.open_sockets(&families)?;
 
         let attachment = self.attach(object, &terms, &ips, &sockets)?;
@@ -199,6 +202,7 @@ impl Capture {
     /// Changes the terms of the capture in place.
     pub(super) fn adjust(&mut self, terms: Terms, maps: &mut NodeMaps) -> Result<(), KernelError> {
         self.rewrite(&terms, self.dns)?;
+        be_silent(&self.netns, &self.addresses.borrow(), &terms);
         maps.enrol(self.cookie, terms.flags)?;
         self.terms = terms;
         Ok(())
@@ -219,6 +223,7 @@ impl Capture {
             routing.apply(&self.netns)?;
             self.routing = routing;
         }
+        be_silent(&self.netns, &ips, &self.terms);
         self.addresses.send_replace(ips.into());
         Ok(Following::Done)
     }
@@ -234,6 +239,7 @@ impl Capture {
             Dns::Untouched,
         )?;
         self.routing.remove_dns(&self.netns)?;
+        be_silent(&self.netns, &[], &Terms::default());
         self.leave_slots()?;
         self.pins.remove()
     }
@@ -293,6 +299,14 @@ fn fill(maps: &mut PodMaps, own: &[IpAddr], sockets: &Sockets) -> Result<(), Ker
     let dns = sockets.dns.as_ref();
     maps.set_slot(Slot::DnsV4, dns.and_then(|sockets| sockets.v4.as_ref()))?;
     maps.set_slot(Slot::DnsV6, dns.and_then(|sockets| sockets.v6.as_ref()))
+}
+
+/// Where the kernel cannot, connections by IPv6 are refused while the agent is away; that is no reason not to capture.
+fn be_silent(netns: &NetNs, own: &[IpAddr], terms: &Terms) {
+    said(
+        "Connections by IPv6 will not wait for the agent",
+        silence::apply(netns, own, terms),
+    );
 }
 
 async fn follow(uid: PodUid, cookie: Cookie, mut watch: AddressWatch, moved: UnboundedSender<Moved>) {

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use agent_common::mark::{CAPTURED, DNS_RULE_PREFERENCE, OURS, RULE_PREFERENCE, TABLE};
 
-use super::Dns;
+use super::{Dns, silence};
 use crate::net::{
     DeviceIndex, Family, LocalDefault, NetError, NetNs, OwnAddress, Packets, Rule, Sysctl, default_device,
     own_addresses,
@@ -150,8 +150,9 @@ pub fn drift(netns: &NetNs, dns: Dns) -> Result<Vec<Drift>, NetError> {
     Ok(expected.drift(&actual))
 }
 
-/// Removes all rules and routes of ours, whoever put them there; the sysctls matter to nobody without them.
+/// Removes all rules, routes and policies of ours, whoever put them there; the sysctls matter to nobody without them.
 pub fn remove(netns: &NetNs) -> Result<(), NetError> {
+    silence::remove(netns)?;
     let found = Routing::read(netns)?;
     found.rules.iter().try_for_each(|rule| rule.delete(netns))?;
     found.routes.iter().try_for_each(|route| route.delete(netns))

@@ -6,6 +6,7 @@ mod listeners;
 mod namespaces;
 mod pods;
 mod routing;
+mod silence;
 mod sockets;
 
 use std::{
