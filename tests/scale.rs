@@ -96,6 +96,8 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
                 done.fetch_add(usize::from(asked.is_ok()), Ordering::Relaxed);
             }
         });
+        // The traffic ends with this block, also when a cycle fails.
+        let until_here = SetOnDrop(&stop);
         for round in 0..CYCLES / AT_ONCE {
             cycle(&mesh, &client, first);
             if round == CYCLES / AT_ONCE / 2 {
@@ -105,7 +107,7 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
                     .for_each(|pod| wait_captured(&mesh.node, pod));
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(until_here);
         traffic.join().unwrap();
     });
     assert!(done.into_inner() > CYCLES, "the traffic flowed all the time");
@@ -116,6 +118,15 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
         mesh.agent.descriptors() <= descriptors
     });
     drop(app);
+}
+
+/// Tells the traffic to end.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Pods come, are captured, talk, and go.

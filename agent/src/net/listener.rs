@@ -77,6 +77,10 @@ pub fn listen(
     set_transparent(&socket, family)?;
     set_own_family_only(&socket, family)?;
     bind_first_free(&socket, family, ports)?;
+    // Accepted sockets inherit it. Their local address is the original destination, so each occupies the port number of
+    // the far side in this namespace (`__inet_inherit_port`, 6.18), and an application that binds the same number would
+    // get EADDRINUSE. Set behind bind(), which must find out whether the port is somebody's.
+    socket.set_reuse_address(true).map_err(NetError::call("SO_REUSEADDR"))?;
     socket.listen(backlog).map_err(NetError::call("listen"))?;
     Ok(socket.into())
 }
