@@ -1,6 +1,6 @@
 //! Step eight: the connection to the endpoint.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use agent_common::mark;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use super::{
     trouble::within,
 };
 use crate::{
-    net::{self, Family, Leg, LegError, Mark, NetError, SourcePort},
+    net::{self, Family, Leg, LegError, Liveness, Mark, NetError, SourcePort},
     telemetry::Denied,
 };
 
@@ -51,15 +51,16 @@ pub(super) async fn connect(
 ) -> Result<Upstream, Denied> {
     let address = picked.address;
     let longest = shared.settings.connect_timeout;
-    let dialling = async {
+    let dialling = pin!(async {
         match through {
-            Through::Network => Ok((to_network(captured.door(), address).await?, LegPorts::default())),
+            Through::Network => Ok((
+                to_network(captured.door(), address, shared.settings.liveness).await?,
+                LegPorts::default(),
+            )),
             Through::App(door) => to_app(captured, door, address, shared).await,
         }
-    };
+    });
     let (stream, ports) = captured.door().troubles.dial(address, longest, dialling).await?;
-    // Only a connection that the endpoint has already reset refuses options; the copy finds that out.
-    let _ = net::tune(&stream, shared.settings.liveness);
     Ok(Upstream {
         stream: ResetOnDrop::new(stream),
         _load: picked.into_load(),
@@ -67,10 +68,13 @@ pub(super) async fn connect(
     })
 }
 
-async fn to_network(source: &OpenDoor, address: SocketAddr) -> Result<TcpStream, Denied> {
+async fn to_network(source: &OpenDoor, address: SocketAddr, liveness: Liveness) -> Result<TcpStream, Denied> {
     let socket =
         net::outbound(&source.netns, Family::of(address), Mark(mark::OURS)).map_err(|error| not_made(&error))?;
-    socket.connect(address).await.map_err(|error| not_connected(&error))
+    let stream = socket.connect(address).await.map_err(|error| not_connected(&error))?;
+    // Only a connection that the endpoint has already reset refuses options; the copy finds that out.
+    let _ = net::tune(&stream, liveness);
+    Ok(stream)
 }
 
 /// Connects to an application of this node, from another port where one stalls or is taken.
@@ -85,8 +89,10 @@ async fn to_app(
     let occupied = shared.ports.occupy(client, address);
     for _ in 0..MOST_PORTS_TRIED {
         let Leg { socket, port } = Leg::open(&door.netns, &shared.ports, client, address, LEG_MARK).map_err(no_leg)?;
-        match within(LEG_PATIENCE, socket.connect(address)).await {
+        match within(LEG_PATIENCE, pin!(socket.connect(address))).await {
             Some(Ok(stream)) => {
+                // An end within one kernel never falls silent, so that this leg needs no probes (see `net::tune`).
+                let _ = stream.set_nodelay(true);
                 let ports = LegPorts {
                     _leg: Some(port),
                     _client: occupied,

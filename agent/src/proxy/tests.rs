@@ -54,7 +54,7 @@ impl World {
         let (front, back) = (namespace(test)?, namespace(test)?);
         let log = Log::default();
         let access_log = AccessLog::start(AccessLogFormat::Json, Box::new(log.clone())).unwrap();
-        let telemetry = Telemetry::new(ConnectionMetrics::default(), access_log);
+        let telemetry = Telemetry::new(ConnectionMetrics::register(&mut Default::default()), access_log);
         let mesh = watch::Sender::new(Arc::new(mk_mesh(vec![web()], Vec::new())));
         let proxy = Proxy::start(settings, mesh.subscribe(), telemetry).unwrap();
         let held = Arc::new(());

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
@@ -51,8 +51,12 @@ struct Waiting<'a> {
 impl Troubles {
     /// The endpoints that failed lately.
     pub(super) fn recent(&self) -> Vec<SocketAddr> {
+        let troubles = self.lock();
+        if troubles.is_empty() {
+            return Vec::new();
+        }
         let now = Instant::now();
-        self.lock()
+        troubles
             .iter()
             .filter(|(_, trouble)| trouble.failed.is_some_and(|failed| now < failed.at + PICKED_LAST))
             .map(|(address, _)| *address)
@@ -64,20 +68,20 @@ impl Troubles {
         &self,
         address: SocketAddr,
         longest: Duration,
-        dialling: impl Future<Output = Result<T, Denied>>,
+        mut dialling: Pin<&mut impl Future<Output = Result<T, Denied>>>,
     ) -> Result<T, Denied> {
         if let Some(denied) = self.told(address) {
             return Err(denied);
         }
-        let started = Instant::now();
-        let mut dialling = pin!(dialling);
-        let result = match within(SOON.min(longest), dialling.as_mut()).await {
+        let soon = SOON.min(longest);
+        let result = match within(soon, dialling.as_mut()).await {
             Some(result) => result,
             None => {
+                let started = Instant::now() - soon;
                 let waiting = self.wait(address, started);
                 let mut deadline = waiting.deadline(started, longest);
                 loop {
-                    match timeout_at(deadline, &mut dialling).await {
+                    match timeout_at(deadline, dialling.as_mut()).await {
                         Ok(result) => break result,
                         Err(_) if Instant::now() >= waiting.deadline(started, longest) => {
                             break Err(Denied::UpstreamTimeout);
@@ -191,8 +195,7 @@ fn make_room(troubles: &mut HashMap<SocketAddr, Trouble>, now: Instant) {
 ///
 /// What is done by the next look at epoll, as every connect within one machine, needs no timer: to set one costs a
 /// system call and a wake-up of the lane.
-pub(super) async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
+pub(super) async fn within<T>(time: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
     if let Poll::Ready(done) = at_once {
         return Some(done);

@@ -10,15 +10,35 @@ use prometheus_client::{
 
 use super::{Denied, Direction, Fault, Report};
 
-/// The metric families of connections.
+/// The metrics of connections: families, and what each connection touches of them, found once.
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
-    opened: Family<WayLabels, Counter>,
     closed: Family<EndLabels, Counter>,
+    outbound: WayMetrics,
+    inbound: WayMetrics,
+    local: WayMetrics,
+}
+
+/// The families by direction.
+#[derive(Clone, Debug)]
+struct WayFamilies {
+    opened: Family<WayLabels, Counter>,
     sent: Family<WayLabels, Counter>,
     received: Family<WayLabels, Counter>,
     connect: Family<WayLabels, Histogram>,
     duration: Family<WayLabels, Histogram>,
+}
+
+/// The metrics of one direction.
+#[derive(Clone, Debug)]
+struct WayMetrics {
+    opened: Counter,
+    /// Those that the peers ended themselves.
+    ended: Counter,
+    sent: Counter,
+    received: Counter,
+    connect: Histogram,
+    duration: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,37 +63,77 @@ struct Blame(Option<Fault>);
 
 // === impl ConnectionMetrics ===
 
-impl Default for ConnectionMetrics {
-    fn default() -> Self {
+impl ConnectionMetrics {
+    /// Makes the families and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let closed = Family::default();
+        registry.register(
+            "weft_connections_closed",
+            "Connections ended, by the reason of a refusal or cut and by whose fault it was",
+            closed.clone(),
+        );
+        let ways = WayFamilies::register(registry);
         Self {
-            opened: Family::default(),
-            closed: Family::default(),
-            sent: Family::default(),
-            received: Family::default(),
-            connect: Family::new_with_constructor(|| Histogram::new(CONNECT_SECONDS)),
-            duration: Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS)),
+            outbound: ways.of(Direction::Outbound, &closed),
+            inbound: ways.of(Direction::Inbound, &closed),
+            local: ways.of(Direction::Local, &closed),
+            closed,
+        }
+    }
+
+    pub(super) fn opened(&self, direction: Direction) {
+        self.of(direction).opened.inc();
+    }
+
+    pub(super) fn closed(&self, report: &Report) {
+        let way = self.of(report.direction);
+        // Which way a connection goes is known when its upstream answers; one that never got so far is counted here.
+        if report.connect_time.is_none() {
+            way.opened.inc();
+        }
+        match report.denied {
+            None => way.ended.inc(),
+            Some(denied) => self
+                .closed
+                .get_or_create(&EndLabels::new(report.direction, Some(denied)))
+                .inc(),
+        };
+        way.sent.inc_by(report.bytes_sent);
+        way.received.inc_by(report.bytes_received);
+        if let Some(connect) = report.connect_time {
+            way.connect.observe(connect.as_secs_f64());
+        }
+        way.duration.observe(report.duration.as_secs_f64());
+    }
+
+    fn of(&self, direction: Direction) -> &WayMetrics {
+        match direction {
+            Direction::Outbound => &self.outbound,
+            Direction::Inbound => &self.inbound,
+            Direction::Local => &self.local,
         }
     }
 }
 
-impl ConnectionMetrics {
-    /// Makes the families and registers them.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+// === impl WayFamilies ===
+
+impl WayFamilies {
+    fn register(registry: &mut Registry) -> Self {
+        let families = Self {
+            opened: Family::default(),
+            sent: Family::default(),
+            received: Family::default(),
+            connect: Family::new_with_constructor(|| Histogram::new(CONNECT_SECONDS)),
+            duration: Family::new_with_constructor(|| Histogram::new(DURATION_SECONDS)),
+        };
         let Self {
             opened,
-            closed,
             sent,
             received,
             connect,
             duration,
-        } = metrics.clone();
+        } = families.clone();
         registry.register("weft_connections_opened", "Connections accepted", opened);
-        registry.register(
-            "weft_connections_closed",
-            "Connections ended, by the reason of a refusal or cut and by whose fault it was",
-            closed,
-        );
         registry.register_with_unit("weft_sent", "Bytes from clients", Unit::Bytes, sent);
         registry.register_with_unit("weft_received", "Bytes to clients", Unit::Bytes, received);
         registry.register_with_unit(
@@ -88,32 +148,31 @@ impl ConnectionMetrics {
             Unit::Seconds,
             duration,
         );
-        metrics
+        families
     }
 
-    pub(super) fn opened(&self, direction: Direction) {
-        self.opened.get_or_create(&WayLabels { direction }).inc();
-    }
-
-    pub(super) fn closed(&self, report: &Report) {
-        let direction = report.direction;
-        // Which way a connection goes is known when its upstream answers; one that never got so far is counted here.
-        if report.connect_time.is_none() {
-            self.opened(direction);
-        }
+    fn of(&self, direction: Direction, closed: &Family<EndLabels, Counter>) -> WayMetrics {
         let way = WayLabels { direction };
-        let end = EndLabels {
-            direction,
-            reason: Reason(report.denied),
-            fault: Blame(report.denied.map(Denied::fault)),
-        };
-        self.closed.get_or_create(&end).inc();
-        self.sent.get_or_create(&way).inc_by(report.bytes_sent);
-        self.received.get_or_create(&way).inc_by(report.bytes_received);
-        if let Some(connect) = report.connect_time {
-            self.connect.get_or_create(&way).observe(connect.as_secs_f64());
+        WayMetrics {
+            opened: self.opened.get_or_create_owned(&way),
+            ended: closed.get_or_create_owned(&EndLabels::new(direction, None)),
+            sent: self.sent.get_or_create_owned(&way),
+            received: self.received.get_or_create_owned(&way),
+            connect: self.connect.get_or_create_owned(&way),
+            duration: self.duration.get_or_create_owned(&way),
         }
-        self.duration.get_or_create(&way).observe(report.duration.as_secs_f64());
+    }
+}
+
+// === impl EndLabels ===
+
+impl EndLabels {
+    fn new(direction: Direction, denied: Option<Denied>) -> Self {
+        Self {
+            direction,
+            reason: Reason(denied),
+            fault: Blame(denied.map(Denied::fault)),
+        }
     }
 }
 

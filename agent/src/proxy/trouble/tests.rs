@@ -1,6 +1,9 @@
 //! Dials of one silent endpoint, in paused time.
 
-use std::future::{pending, ready};
+use std::{
+    future::{pending, ready},
+    pin::pin,
+};
 
 use tokio::{join, time::sleep};
 
@@ -29,7 +32,7 @@ async fn an_answer_to_one_dial_gives_the_others_their_own_time() {
             sleep(Duration::from_secs(4)).await;
             Ok(())
         };
-        troubles.dial(address(), LONGEST, dialling).await.unwrap();
+        troubles.dial(address(), LONGEST, pin!(dialling)).await.unwrap();
         Instant::now()
     };
     let late = async {
@@ -50,9 +53,9 @@ async fn a_silent_endpoint_is_not_dialled_again_for_a_moment() {
     let troubles = Troubles::default();
     dial_in_vain(&troubles, 0).await;
 
-    let at_once = troubles.dial(address(), LONGEST, ready(Ok(()))).await;
+    let at_once = dial(&troubles, Ok(())).await;
     sleep(NOT_DIALLED_AGAIN).await;
-    let later = troubles.dial(address(), LONGEST, ready(Ok(()))).await;
+    let later = dial(&troubles, Ok(())).await;
 
     assert_eq!((at_once, later), (Err(Denied::UpstreamTimeout), Ok(())));
 }
@@ -60,16 +63,16 @@ async fn a_silent_endpoint_is_not_dialled_again_for_a_moment() {
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_refuses_is_dialled_again_at_once_but_picked_last_for_a_while() {
     let troubles = Troubles::default();
-    let refused = troubles.dial(address(), LONGEST, ready(Err::<(), _>(Denied::UpstreamRefused)));
+    let refused = dial(&troubles, Err(Denied::UpstreamRefused));
     assert_eq!(refused.await, Err(Denied::UpstreamRefused));
 
     assert_eq!(troubles.recent(), [address()]);
     sleep(PICKED_LAST).await;
     assert_eq!(troubles.recent(), []);
 
-    let refused = troubles.dial(address(), LONGEST, ready(Err::<(), _>(Denied::UpstreamRefused)));
+    let refused = dial(&troubles, Err(Denied::UpstreamRefused));
     assert_eq!(refused.await, Err(Denied::UpstreamRefused));
-    assert_eq!(troubles.dial(address(), LONGEST, ready(Ok(()))).await, Ok(()));
+    assert_eq!(dial(&troubles, Ok(())).await, Ok(()));
     assert_eq!(troubles.recent(), []);
 }
 
@@ -77,7 +80,7 @@ async fn an_endpoint_that_refuses_is_dialled_again_at_once_but_picked_last_for_a
 async fn the_agents_own_failures_are_not_the_endpoints() {
     let troubles = Troubles::default();
 
-    let failed = troubles.dial(address(), LONGEST, ready(Err::<(), _>(Denied::PortsExhausted)));
+    let failed = dial(&troubles, Err(Denied::PortsExhausted));
 
     assert_eq!(failed.await, Err(Denied::PortsExhausted));
     assert!(troubles.lock().is_empty());
@@ -105,10 +108,17 @@ async fn the_memory_is_bounded() {
     assert_eq!(troubles.lock().len(), MOST_TROUBLES);
 }
 
+/// Dials an endpoint that answers at once.
+async fn dial(troubles: &Troubles, answer: Result<(), Denied>) -> Result<(), Denied> {
+    troubles.dial(address(), LONGEST, pin!(ready(answer))).await
+}
+
 /// Dials `after` so many seconds and tells when that ended.
 async fn dial_in_vain(troubles: &Troubles, after: u64) -> Instant {
     sleep(Duration::from_secs(after)).await;
-    let result = troubles.dial(address(), LONGEST, pending::<Result<(), Denied>>()).await;
+    let result = troubles
+        .dial(address(), LONGEST, pin!(pending::<Result<(), Denied>>()))
+        .await;
     assert_eq!(result, Err(Denied::UpstreamTimeout));
     Instant::now()
 }
