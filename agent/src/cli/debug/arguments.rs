@@ -187,7 +187,7 @@ Examples:
 /// The command of objects that can only be looked at.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Show {
-    /// Show them all [default]
+    /// Show them all (the default)
     #[command(visible_alias = "list")]
     Show,
 }
@@ -195,7 +195,7 @@ pub(super) enum Show {
 /// Commands of `map`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum MapCommand {
-    /// Show them all [default]
+    /// Show them all (the default)
     #[command(visible_alias = "list")]
     Show,
     /// Show the entries of one
@@ -212,7 +212,7 @@ Examples:
 /// Commands of `pod`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum PodCommand {
-    /// Show them all [default]
+    /// Show them all (the default)
     #[command(visible_alias = "list")]
     Show,
     /// Find drift between what should be in a pod's namespace and what is; exit code 3 when there is some
@@ -229,7 +229,7 @@ Examples:
 /// Commands of `conn`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Conn {
-    /// Show them all [default]
+    /// Show them all (the default)
     #[command(
         visible_alias = "list",
         after_help = "\
@@ -255,7 +255,7 @@ Examples:
 /// Commands of `dump`.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Dump {
-    /// Everything that the other commands show [default]
+    /// Everything that the other commands show (the default)
     #[command(after_help = "\
 Examples:
   weft debug dump all --out weft.json

@@ -1,4 +1,4 @@
-//! Documents become objects: which kind they are, Kubernetes' own decoding, then [`convert`](super::super::convert).
+//! Documents become objects: which kind they are, Kubernetes' own decoding, then [`convert`].
 
 use std::{path::Path, sync::Arc};
 
