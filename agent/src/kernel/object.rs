@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Object {
     pins: NodePins,
     level: &'static u8,
+    build: u64,
     /// Kept for pods, since making one takes much longer than using it.
     loader: EbpfLoader<'static>,
 }
@@ -29,12 +30,17 @@ impl Object {
             ProgramLog::Debug => &DEBUG,
         };
         let loader = loader(&pins, level);
-        Ok(Self { pins, level, loader })
+        Ok(Self {
+            pins,
+            level,
+            build: build(*level),
+            loader,
+        })
     }
 
     /// Tells builds apart: programs that are attached already are kept when theirs is the same.
     pub(super) fn build(&self) -> u64 {
-        build(*self.level)
+        self.build
     }
 
     /// Makes the node's maps, or opens them where they are pinned, and prepares the programs.
