@@ -31,7 +31,7 @@ mod trouble;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -86,7 +86,8 @@ struct Shared {
     mesh: watch::Receiver<Arc<Mesh>>,
     telemetry: Telemetry,
     capacity: Capacity,
-    doors: RwLock<HashMap<PodUid, Arc<OpenDoor>>>,
+    /// Kept alive by the listeners and connections of the pod: one that leaves is reached here as long as it serves.
+    doors: RwLock<HashMap<PodUid, Weak<OpenDoor>>>,
     ports: SourcePorts,
     loads: Loads,
     next_id: AtomicU64,
@@ -133,7 +134,10 @@ impl Proxy {
             hold,
             lane.load().seat_door(&self.shared.capacity),
         ));
-        self.write_doors(|doors| doors.insert(uid, door.clone()));
+        self.write_doors(|doors| {
+            doors.retain(|_, door| door.strong_count() > 0);
+            doors.insert(uid, Arc::downgrade(&door));
+        });
         lane.send(Letter::Open { door, listeners });
     }
 
@@ -142,7 +146,10 @@ impl Proxy {
     /// What its listeners have queued is still accepted when it leaves the mesh; when it is gone, its connections are
     /// cut.
     pub fn close(&self, uid: &PodUid, closing: Closing) {
-        self.write_doors(|doors| doors.remove(uid));
+        if closing == Closing::Gone {
+            let door = self.write_doors(|doors| doors.remove(uid));
+            door.and_then(|door| door.upgrade()).inspect(|door| door.shut());
+        }
         for lane in &self.lanes {
             lane.send(Letter::Close {
                 uid: uid.clone(),
@@ -174,7 +181,6 @@ impl Proxy {
     /// Stops in two phases: serves what the listeners have queued and closes them, lets connections go on for `grace`,
     /// and cuts the rest.
     pub async fn drain(&self, grace: Duration) {
-        self.write_doors(HashMap::clear);
         self.ask_all(Letter::StopAccepting).await;
         if timeout(grace, self.ask_all(Letter::WhenEmpty)).await.is_err() {
             for lane in &self.lanes {
@@ -193,7 +199,7 @@ impl Proxy {
         }
     }
 
-    fn write_doors<T>(&self, change: impl FnOnce(&mut HashMap<PodUid, Arc<OpenDoor>>) -> T) -> T {
+    fn write_doors<T>(&self, change: impl FnOnce(&mut HashMap<PodUid, Weak<OpenDoor>>) -> T) -> T {
         change(&mut self.shared.doors.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -210,8 +216,8 @@ impl Shared {
         self.doors
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(uid)
-            .cloned()
+            .get(uid)?
+            .upgrade()
     }
 }
 

@@ -1,6 +1,14 @@
 //! A captured pod as the proxy sees it: where its connections come in, and what they share.
 
-use std::{any::Any, fmt, net::TcpListener, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use super::{affinity::Sticky, capacity::DoorSeat, trouble::Troubles};
 use crate::{model::Pod, net::NetNs};
@@ -60,10 +68,11 @@ pub(super) struct OpenDoor {
     pub(super) troubles: Troubles,
     pub(super) sticky: Sticky,
     pub(super) seat: DoorSeat,
+    gone: AtomicBool,
     _hold: Hold,
 }
 
-// === impl Listeners ===
+// === impl Pair ===
 
 impl Pair {
     /// The listeners there are.
@@ -97,7 +106,18 @@ impl OpenDoor {
             troubles: Troubles::default(),
             sticky: Sticky::default(),
             seat,
+            gone: AtomicBool::new(false),
             _hold: hold,
         }
+    }
+
+    /// Notes that the pod is gone, before its connections are cut: one that is on its way between lanes looks here.
+    pub(super) fn shut(&self) {
+        self.gone.store(true, Relaxed);
+    }
+
+    /// Whether the pod is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
     }
 }

@@ -139,6 +139,8 @@ impl Lane {
             task: RefCell::default(),
         });
         self.registry.open.borrow_mut().insert(live.id, live.clone());
+        // Registered before the check, so that an end of the pod in between is not lost.
+        live.cut_if_gone(&live.door);
         Tracked {
             live,
             registry: self.registry.clone(),
@@ -164,6 +166,7 @@ impl Live {
     pub(super) fn ends_here(&self, door: &Arc<OpenDoor>) {
         self.direction.set(Direction::Local);
         let _ = self.far_door.set(door.clone());
+        self.cut_if_gone(door);
     }
 
     /// Why it was refused or cut. The first reason stays.
@@ -192,6 +195,12 @@ impl Live {
             Poll::Pending
         })
         .await
+    }
+
+    fn cut_if_gone(&self, door: &OpenDoor) {
+        if door.is_gone() {
+            self.cut(Denied::PodGone);
+        }
     }
 
     fn cut(&self, denied: Denied) {

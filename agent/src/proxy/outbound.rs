@@ -71,9 +71,10 @@ async fn join(captured: Captured, live: &Live, lane: &Lane) -> Result<Box<Joined
     Ok(Joined::new(permit, upstream))
 }
 
-/// A captured pod of this node is served in one pass, whoever the endpoint's slice says it is: its address tells.
+/// An enrolled pod of this node is served in one pass, whoever the endpoint's slice says it is: its address tells.
 fn through(address: SocketAddr, mesh: &Mesh, lane: &Lane) -> Through {
-    let door = mesh.pod_at(address.ip()).and_then(|pod| lane.shared.door(&pod.uid));
+    let pod = mesh.pod_at(address.ip()).filter(|pod| pod.enrolled());
+    let door = pod.and_then(|pod| lane.shared.door(&pod.uid));
     door.map_or(Through::Network, Through::App)
 }
 

@@ -63,6 +63,26 @@ fn the_connections_of_a_pod_that_is_gone_are_cut() {
 }
 
 #[test]
+fn the_connections_to_a_pod_that_is_gone_are_cut_too() {
+    let Some(world) = World::new("far end gone", settings()) else {
+        return;
+    };
+    let app = world.app("127.0.0.9:0");
+    let db = mk_pod("db", "127.0.0.9");
+    world.capture(db.clone(), Hold::new(()));
+    world.change(vec![web(), db], world.api(&[app.local_addr().unwrap()]));
+    let client = world.call();
+    let (server, _) = app.accept().unwrap();
+    eventually(|| world.open().pop());
+
+    world.proxy().close(&PodUid::new("uid-db"), Closing::Gone);
+
+    assert_eq!(read_to_end(&client), (Vec::new(), RESET));
+    assert_eq!(read_to_end(&server), (Vec::new(), RESET));
+    assert_eq!(world.record()["reason"], "pod_gone");
+}
+
+#[test]
 fn what_is_queued_is_served_before_the_listeners_close() {
     let Some(world) = World::new("queue", settings()) else {
         return;
