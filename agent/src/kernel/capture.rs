@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use agent_common::{PodFlags, PodSettings, Slot, mark::OURS, names::map::LISTENERS};
+use agent_common::{
+    PodFlags, PodSettings, Slot,
+    mark::{CAPTURED, OURS},
+    names::map::LISTENERS,
+};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     task::AbortHandle,
@@ -138,14 +142,17 @@ impl Candidate {
     fn open_sockets(&self, families: &[Family]) -> Result<Sockets, NetError> {
         let ports = ListenerPorts::of(&self.netns, self.pod.ports.iter().map(|port| port.port))?;
         let present = |family| families.contains(&family).then_some(family);
-        let listener = |family| {
+        let listener = |family, mark| {
             present(family)
-                .map(|family| listen(&self.netns, family, &ports, Mark(OURS), BACKLOG))
+                .map(|family| listen(&self.netns, family, &ports, mark, BACKLOG))
                 .transpose()
         };
         let listeners = Listeners {
-            outbound: PerFamily::try_from_fn(listener)?,
-            inbound: PerFamily::try_from_fn(listener)?,
+            // Accepted sockets have the listener's mark (`inet_request_mark`). The client's resets reflect it
+            // (`ip_send_unicast_reply`): without CAPTURED they leave the pod, and the agent's socket lingers.
+            outbound: PerFamily::try_from_fn(|family| listener(family, Mark(CAPTURED | OURS)))?,
+            // Answers to clients outside must leave the pod.
+            inbound: PerFamily::try_from_fn(|family| listener(family, Mark(OURS)))?,
         };
         let dns = match self.dns {
             Dns::Untouched => None,
