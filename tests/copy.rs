@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{App, Family, Pod, Server, Talk, wait};
+use harness::{App, Family, Packet, Pod, Server, Sniffer, Talk, wait};
 
-use crate::mesh::{Mesh, record_from};
+use crate::mesh::{Mesh, Single, record_from};
 
 /// A client and servers behind one pass and behind two, each with the same application.
 struct Paths {
@@ -100,6 +100,25 @@ fn a_clients_reset_is_a_reset_at_the_server() {
             );
         }
     }
+}
+
+#[test]
+fn the_kernels_reset_in_a_closed_clients_name_stays_in_the_pod() {
+    let mesh = Single::start();
+    let (client, server) = (mesh.pod("mesh/client"), mesh.pod("mesh/server"));
+    let _app = server.serve(8080, App::Sink);
+    let sniffer = Sniffer::start(client.netns(), "eth0");
+    for family in Family::BOTH {
+        let to = server.addresses().at(family, 8080);
+        let mut stream = client.connect(to).unwrap();
+        stream.write_all(b"x").unwrap();
+        // Nobody is left to read what the server says at the end.
+        drop(stream);
+        mesh.agent.record("one record", |record| {
+            record["original_destination"] == to.to_string().as_str()
+        });
+    }
+    assert_eq!(sniffer.count(Packet::is_reset), 0, "{:?}", sniffer.packets());
 }
 
 #[test]
