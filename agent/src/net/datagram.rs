@@ -10,7 +10,7 @@ use nix::{
     cmsg_space,
     sys::socket::{
         ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, setsockopt,
-        sockopt::{Ipv4OrigDstAddr, Ipv6OrigDstAddr},
+        sockopt::{Ipv4OrigDstAddr, Ipv4RecvErr, Ipv6OrigDstAddr, Ipv6RecvErr},
     },
 };
 use socket2::{Protocol, Socket, Type};
@@ -76,8 +76,16 @@ impl CapturedDatagrams {
 }
 
 /// Makes a socket that sends to `peer` and receives from it alone, from an address of the namespace.
+///
+/// It fails also when a router says that there is no way: without IP_RECVERR the kernel reports a closed port only
+/// (`__udp4_lib_err`).
 pub fn connect_datagrams(netns: &NetNs, peer: SocketAddr, mark: Mark) -> Result<UdpSocket, NetError> {
     let socket = datagram(netns, Family::of(peer), mark)?;
+    match Family::of(peer) {
+        Family::V4 => setsockopt(&socket, Ipv4RecvErr, &true),
+        Family::V6 => setsockopt(&socket, Ipv6RecvErr, &true),
+    }
+    .map_err(NetError::call("IP_RECVERR"))?;
     socket.connect(&peer.into()).map_err(NetError::call("connect"))?;
     UdpSocket::from_std(socket.into()).map_err(NetError::call("register socket"))
 }
