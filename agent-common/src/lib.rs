@@ -13,10 +13,12 @@ mod count;
 mod drop;
 mod layout;
 mod settings;
+mod sighting;
 mod tuple;
 
 pub use address::{Address, SocketAddress};
 pub use count::Count;
 pub use drop::DropEvent;
 pub use settings::{NodeSettings, PodFlags, PodSettings, Slot};
+pub use sighting::Sighting;
 pub use tuple::Tuple;

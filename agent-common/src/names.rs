@@ -56,9 +56,9 @@ pub mod map {
     pub const NEVER: &str = "NEVER";
     /// [`crate::SocketAddress`]es that are never captured.
     pub const EXEMPT: &str = "EXEMPT";
-    /// [`crate::Tuple`] → time, of the kubelet's probes.
+    /// [`crate::Tuple`] → [`crate::Sighting`], of the kubelet's probes.
     pub const PROBES: &str = "PROBES";
-    /// [`crate::Tuple`] → time, of the agent's connections to applications.
+    /// [`crate::Tuple`] → [`crate::Sighting`], of the agent's connections to applications.
     pub const LEGS: &str = "LEGS";
     /// [`crate::Count`] → `u64` per CPU.
     pub const COUNTERS: &str = "COUNTERS";

@@ -94,11 +94,12 @@ fn udp(packet: &Lookup<'_>, tuple: &Tuple) -> Outcome {
 
 #[inline(always)]
 fn inbound(packet: &Lookup<'_>, tuple: &Tuple) -> Outcome {
-    if Record::LEGS.contains(tuple) {
+    let settings = maps::settings();
+    if Record::LEGS.contains(tuple, settings.cookie()) {
         return Outcome::Passed(Count::LegPassed);
     }
-    let settings = maps::settings();
-    if settings.probes(tuple.destination_port()) && Record::PROBES.take(tuple) {
+    let from_kubelet = |host| Record::PROBES.take(tuple, host);
+    if settings.probes(tuple.destination_port()) && maps::host_cookie().is_some_and(from_kubelet) {
         return Outcome::Passed(Count::ProbePassed);
     }
     match maps::assign(packet, by_family(packet, Slot::InboundV4, Slot::InboundV6)) {

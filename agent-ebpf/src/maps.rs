@@ -1,7 +1,7 @@
 //! Every map, and typed access to it. Names are those of `agent_common::names::map`.
 
 use agent_common::{
-    Address, Count, DropEvent, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress, Tuple,
+    Address, Count, DropEvent, NodeSettings, PodFlags, PodSettings, Sighting, Slot, SocketAddress, Tuple,
     time::{HEARTBEAT_LIMIT, TUPLE_LIFE, fresh},
 };
 use aya_ebpf::{
@@ -13,7 +13,7 @@ use aya_ebpf::{
 use crate::ctx::Lookup;
 
 /// The record of 4-tuples that are known to the kernel.
-pub(crate) struct Record(&'static LruHashMap<Tuple, u64>);
+pub(crate) struct Record(&'static LruHashMap<Tuple, Sighting>);
 
 // === impl Record ===
 
@@ -23,25 +23,26 @@ impl Record {
     /// The kubelet's probes.
     pub(crate) const PROBES: Self = Self(&PROBES);
 
-    /// Writes down that `tuple` connects now.
+    /// Writes down that `tuple` connects now, from a namespace.
     #[inline(always)]
-    pub(crate) fn insert(&self, tuple: &Tuple) -> Result<(), i32> {
-        self.0.insert(tuple, time(), 0)
+    pub(crate) fn insert(&self, tuple: &Tuple, cookie: u64) -> Result<(), i32> {
+        self.0.insert(tuple, Sighting::new(time(), cookie), 0)
     }
 
-    /// Whether `tuple` was written down a moment ago.
+    /// Whether `tuple` was written down a moment ago, from this namespace: whoever forges marks in another pod's
+    /// namespace, or in its own, writes its own namespace's cookie.
     #[inline(always)]
-    pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
-        // SAFETY: the kernel gives a valid address or none; an entry that another CPU reuses meanwhile holds another time
-        // at worst, and an aligned u64 is never torn.
-        let then = unsafe { self.0.get(tuple) };
-        then.is_some_and(|then| fresh(*then, time(), TUPLE_LIFE))
+    pub(crate) fn contains(&self, tuple: &Tuple, cookie: u64) -> bool {
+        // SAFETY: the kernel gives a valid address or none; an entry that another CPU reuses meanwhile holds another
+        // connection's time and namespace at worst, and an aligned u64 is never torn.
+        let seen = unsafe { self.0.get(tuple) };
+        seen.is_some_and(|seen| seen.cookie() == cookie && fresh(seen.time(), time(), TUPLE_LIFE))
     }
 
     /// As [`Self::contains`], and forgets `tuple`: whoever has it next is another connection.
     #[inline(always)]
-    pub(crate) fn take(&self, tuple: &Tuple) -> bool {
-        let known = self.contains(tuple);
+    pub(crate) fn take(&self, tuple: &Tuple, cookie: u64) -> bool {
+        let known = self.contains(tuple, cookie);
         // A tuple that is not there is what `known` says already.
         known && self.0.remove(tuple).is_ok()
     }
@@ -135,9 +136,9 @@ static NEVER: LpmTrie<Address, u8> = LpmTrie::pinned(64, NO_PREALLOC);
 #[map]
 static EXEMPT: HashMap<SocketAddress, u8> = HashMap::pinned(1024, NO_PREALLOC);
 #[map]
-static PROBES: LruHashMap<Tuple, u64> = LruHashMap::pinned(4096, 0);
+static PROBES: LruHashMap<Tuple, Sighting> = LruHashMap::pinned(4096, 0);
 #[map]
-static LEGS: LruHashMap<Tuple, u64> = LruHashMap::pinned(65536, 0);
+static LEGS: LruHashMap<Tuple, Sighting> = LruHashMap::pinned(65536, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::pinned(64, 0);
 #[map]

@@ -1,7 +1,7 @@
 //! Which 4-tuples a pod's program must let through: the agent's own connections to applications, and the kubelet's probes.
 
 use agent_common::{
-    Count, Tuple,
+    Count,
     mark::{CAPTURED, OURS},
 };
 use aya_log_ebpf::debug;
@@ -17,9 +17,8 @@ pub(crate) fn record_leg(socket: &Socket<'_>) {
     if !socket.connects() || !socket.mark().is_some_and(is_leg) || maps::pod(socket.netns_cookie()).is_none() {
         return;
     }
-    let tuple = socket.tuple();
-    debug!(socket, "leg to port {}", tuple.destination_port());
-    record(&Record::LEGS, &tuple, Count::LegRecorded, Count::LegLost);
+    debug!(socket, "leg to port {}", socket.tuple().destination_port());
+    record(&Record::LEGS, socket, Count::LegRecorded, Count::LegLost);
 }
 
 /// Records a connection of the kubelet. Only from the host's own namespace: what else shares the cgroup is no kubelet.
@@ -28,14 +27,13 @@ pub(crate) fn record_probe(socket: &Socket<'_>) {
     if !socket.connects() || maps::host_cookie() != Some(socket.netns_cookie()) {
         return;
     }
-    let tuple = socket.tuple();
-    debug!(socket, "probe of port {}", tuple.destination_port());
-    record(&Record::PROBES, &tuple, Count::ProbeRecorded, Count::ProbeLost);
+    debug!(socket, "probe of port {}", socket.tuple().destination_port());
+    record(&Record::PROBES, socket, Count::ProbeRecorded, Count::ProbeLost);
 }
 
 #[inline(always)]
-fn record(record: &Record, tuple: &Tuple, recorded: Count, lost: Count) {
-    maps::count(match record.insert(tuple) {
+fn record(record: &Record, socket: &Socket<'_>, recorded: Count, lost: Count) {
+    maps::count(match record.insert(&socket.tuple(), socket.netns_cookie()) {
         Ok(()) => recorded,
         Err(_) => lost,
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_common::{Address, Count, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress, Tuple, names};
+use agent_common::{Address, Count, NodeSettings, PodFlags, PodSettings, Sighting, Slot, SocketAddress, Tuple, names};
 use aya::{
     Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap},
@@ -92,7 +92,7 @@ fn decode(scope: &Scope, name: &'static str, map: Map) -> Result<Vec<Entry>, Ins
         map::OWN => hash(map, Address::ip, |address: Address, _: u8| {
             (json!({"address": address.ip()}), json!({}))
         }),
-        map::PROBES | map::LEGS => hash(map, Tuple::socket_addrs, |key, written| (tuple(key), age(written, now))),
+        map::PROBES | map::LEGS => hash(map, Tuple::socket_addrs, |key, seen| (tuple(key), sighting(seen, now))),
         map::NEVER => prefixes(map),
         map::COUNTERS => counters(map),
         map::LISTENERS => listeners(map),
@@ -211,9 +211,9 @@ fn tuple(tuple: Tuple) -> Value {
     json!({"source": source, "destination": destination})
 }
 
-fn age(written: u64, now: u64) -> Value {
-    let age = Duration::from_nanos(now.saturating_sub(written));
-    json!({"age_ms": u64::try_from(age.as_millis()).unwrap_or(u64::MAX)})
+fn sighting(seen: Sighting, now: u64) -> Value {
+    let age = Duration::from_nanos(now.saturating_sub(seen.time()));
+    json!({"age_ms": u64::try_from(age.as_millis()).unwrap_or(u64::MAX), "netns_cookie": seen.cookie()})
 }
 
 /// Writes a prefix of the 16-byte form as that of the address's own family.
