@@ -121,6 +121,7 @@ impl Kernel {
             .values()
             .filter(|capture| !capture.terms.flags.fail_closed())
         {
+            said("Pod cannot be let in", capture.let_in());
             said("Pod cannot be let go", self.maps.leave(capture.cookie));
         }
         sleep(IN_FLIGHT).await;
@@ -252,14 +253,19 @@ impl Kernel {
         }
         for (uid, _) in &release {
             let cookie = match self.captures.get(uid) {
-                Some(capture) => Some(capture.cookie),
+                Some(capture) => {
+                    said("Pod cannot be let in", capture.let_in());
+                    Some(capture.cookie)
+                }
                 None => self.pinned_cookie(uid),
             };
             if let Some(cookie) = cookie {
                 said("Pod cannot be let go", self.maps.leave(cookie));
             }
         }
-        sleep(IN_FLIGHT).await;
+        if release.iter().any(|(_, departure)| *departure == Departure::Left) {
+            sleep(IN_FLIGHT).await;
+        }
         for (uid, departure) in release {
             match self.captures.remove(&uid) {
                 Some(capture) => {
@@ -348,5 +354,6 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 const DNS_PORT: u16 = 53;
 
-/// Longer than a connect() takes from the mark to the SYN.
-const IN_FLIGHT: std::time::Duration = std::time::Duration::from_millis(2);
+/// Longer than a connect() takes from the mark to the SYN, on a busy machine too: an IPv6 connection that finds no
+/// listener is refused where the pod fails open (see [`super::silence`]).
+const IN_FLIGHT: std::time::Duration = std::time::Duration::from_millis(50);

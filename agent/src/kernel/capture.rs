@@ -6,7 +6,7 @@ use std::{
 };
 
 use agent_common::{
-    PodFlags, PodSettings, Slot,
+    PodSettings, Slot,
     mark::{CAPTURED, OURS},
     names::map::LISTENERS,
 };
@@ -235,19 +235,21 @@ impl Capture {
         Ok(Following::Done)
     }
 
-    /// Takes the sockets out of the kernel's reach and the program away. To be called when no connect() is under way
-    /// that was marked: without a program the pod's own listener on all addresses would get it.
+    /// Lets what is opened to the pod reach its applications, before its namespace is no longer enrolled: from then on
+    /// the agent's own legs are not recorded, and would come back to its listeners.
+    pub(super) fn let_in(&self) -> Result<(), KernelError> {
+        // The default fails open.
+        self.rewrite(&Terms::default(), self.dns)?;
+        self.leave_slots(&[Slot::InboundV4, Slot::InboundV6])
+    }
+
+    /// Takes the sockets out of the kernel's reach and the program away. To be called after [`Self::let_in`], when no
+    /// connect() is under way that was marked: without a program the pod's own listener on all addresses would get it.
     pub(super) fn release(self) -> Result<(), KernelError> {
-        self.rewrite(
-            &Terms {
-                flags: PodFlags::FAIL_OPEN,
-                ..Terms::default()
-            },
-            Dns::Untouched,
-        )?;
+        self.rewrite(&Terms::default(), Dns::Untouched)?;
         self.routing.remove_dns(&self.netns)?;
         be_silent(&self.netns, &[], &Terms::default());
-        self.leave_slots()?;
+        self.leave_slots(&Slot::ALL)?;
         self.pins.remove()
     }
 
@@ -255,12 +257,12 @@ impl Capture {
     pub(super) fn suspend(&self) -> Result<(), KernelError> {
         self.rewrite(&self.terms, Dns::Untouched)?;
         self.routing.remove_dns(&self.netns)?;
-        self.leave_slots()
+        self.leave_slots(&Slot::ALL)
     }
 
-    fn leave_slots(&self) -> Result<(), KernelError> {
+    fn leave_slots(&self, slots: &[Slot]) -> Result<(), KernelError> {
         match PodMaps::open(&self.pins)? {
-            Some(mut maps) => maps.clear_slots(),
+            Some(mut maps) => maps.clear_slots(slots),
             None => Ok(()),
         }
     }

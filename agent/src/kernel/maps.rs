@@ -148,10 +148,10 @@ impl PodMaps {
         .map_err(KernelError::map(LISTENERS))
     }
 
-    /// Empties all slots.
-    pub(super) fn clear_slots(&mut self) -> Result<(), KernelError> {
-        Slot::ALL
-            .into_iter()
+    /// Empties these slots.
+    pub(super) fn clear_slots(&mut self, slots: &[Slot]) -> Result<(), KernelError> {
+        slots
+            .iter()
             .try_for_each(|slot| absent(self.listeners.clear_index(&slot.index())))
             .map_err(KernelError::map(LISTENERS))
     }
