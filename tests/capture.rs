@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{App, Family, Sniffer, Talk, Way, wait};
+use harness::{App, Family, Object, Sniffer, Talk, Way, wait};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -16,7 +16,10 @@ use crate::mesh::{Mesh, Single, full_name, listening, opened, record_from, recor
 #[test]
 fn a_connection_between_nodes_passes_both_agents_and_keeps_both_addresses() {
     let mesh = Mesh::start();
-    let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+    // Of another node's pods an agent knows only those behind services; the client comes last and brings that news.
+    mesh.apply(&Object::headless("mesh/server", "server").port("echo", 8080, 8080));
+    let server = mesh.pod(1, "mesh/server");
+    let client = mesh.pod(0, "mesh/client");
     let app = server.serve(8080, App::Echo);
     for family in Family::BOTH {
         let to = server.addresses().at(family, 8080);

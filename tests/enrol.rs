@@ -183,7 +183,7 @@ fn a_pod_that_comes_again_with_the_same_address_is_captured_anew() {
 }
 
 #[test]
-fn a_pod_that_goes_is_cut_at_its_peers() {
+fn a_pod_that_is_deleted_is_cut_at_its_peers() {
     let mesh = Single::start();
     let (client, server) = (mesh.pod("mesh/client"), mesh.plain("server"));
     let listener = server
@@ -193,7 +193,7 @@ fn a_pod_that_goes_is_cut_at_its_peers() {
     (&stream).write_all(b"x").unwrap();
     let (accepted, _) = listener.accept().unwrap();
     accepted.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    drop(client);
+    mesh.lab.manifests().delete(client.object());
     // The bytes that were under way come first; then the end, clean or not.
     let mut accepted = accepted;
     let end = std::io::Read::read_to_end(&mut accepted, &mut Vec::new());

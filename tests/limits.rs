@@ -21,6 +21,12 @@ fn a_pod_at_its_connection_limit_is_refused_and_others_go_on() {
     let _app = server.serve(8080, App::Echo);
     for family in Family::BOTH {
         let to = server.addresses().at(family, 8080);
+        wait::until(wait::PATIENCE, "no connection left", || {
+            mesh.agent
+                .debug(&["conn", "show"])
+                .as_array()
+                .is_some_and(Vec::is_empty)
+        });
         let held: Vec<_> = (0..5).map(|_| greedy.connect(to).unwrap()).collect();
         held.iter()
             .for_each(|stream| assert_eq!(Talk::ask(stream, b"x").unwrap(), b"x"));

@@ -9,7 +9,7 @@ use std::{
 use harness::{Addresses, App, Family, Object, Outcome, Talk, wait};
 use serde_json::Value;
 
-use crate::mesh::{Single, record_from, wait_captured};
+use crate::mesh::{Single, wait_captured};
 
 const SERVICE: Addresses = Addresses::service(10);
 
@@ -139,7 +139,8 @@ fn an_object_whose_file_goes_is_gone() {
     wait::until(wait::PATIENCE, "served", served);
     mesh.lab.manifests().delete(&object);
     wait::until(wait::PATIENCE, "not served", || !served());
-    assert_eq!(record_from(&mesh.agent, &pod)["service"], "plain/web");
+    mesh.agent
+        .record("the service named", |record| record["service"] == "plain/web");
 }
 
 #[test]
@@ -153,7 +154,11 @@ fn validate_names_file_line_field_and_reason() {
     let outcome = validate(&path, "");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
 
-    fs::write(folder.path().join("bad.yaml"), format!("{good}---\n{bad}")).unwrap();
+    fs::write(
+        folder.path().join("bad.yaml"),
+        format!("{}---\n{bad}", good.replace("shop", "mall")),
+    )
+    .unwrap();
     let outcome = validate(&path, "");
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     let said = outcome.stdout + &outcome.stderr;

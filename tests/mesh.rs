@@ -1,6 +1,10 @@
 //! The usual arrangement: two nodes with an agent each, and a few namespaces.
 
-use std::net::SocketAddr;
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+};
 
 use harness::{Agent, Lab, Node, Object, Pod, wait};
 use serde_json::Value;
@@ -140,15 +144,23 @@ pub(crate) fn listeners(pod: &Pod) -> usize {
 
 /// Where the agent listens in the pod's namespace.
 pub(crate) fn listening(pod: &Pod) -> Vec<SocketAddr> {
-    let text = pod.netns().sh("cat /proc/net/tcp /proc/net/tcp6");
-    let listening = text.lines().filter_map(|line| {
+    let listeners = pod.run(|| ["tcp", "tcp6"].map(listeners_of));
+    listeners
+        .into_iter()
+        .flatten()
+        .filter(|local| local.ip().is_loopback())
+        .collect()
+}
+
+/// The listeners of the calling thread's namespace: the kernel lists them before all others, of which there may be many.
+fn listeners_of(table: &str) -> Vec<SocketAddr> {
+    let file = File::open(format!("/proc/thread-self/net/{table}")).expect("/proc is mounted");
+    let sockets = BufReader::new(file).lines().map_while(Result::ok).skip(1);
+    let locals = sockets.map_while(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         (fields.get(3) == Some(&LISTEN)).then(|| fields[1].to_owned())
     });
-    listening
-        .filter_map(|local| parse_local(&local))
-        .filter(|local| local.ip().is_loopback())
-        .collect()
+    locals.filter_map(|local| parse_local(&local)).collect()
 }
 
 /// The records of an agent which name this pod as the source.

@@ -26,7 +26,8 @@ impl Probed {
         let agent = node.agent().arguments(&["--kubelet-cgroup", &path]).start();
         let pod = node.pod("mesh/pod").probe(8080).start();
         wait_captured(&node, &pod);
-        let app = pod.serve(8080, App::Echo);
+        // The server closes first: no client keeps its tuple in TIME_WAIT.
+        let app = pod.serve(8080, App::CloseFirst);
         Self {
             app,
             pod,
@@ -42,7 +43,7 @@ impl Probed {
         let (ip, port) = (to.ip(), to.port());
         // bash is a process of its own: a thread cannot leave its process's cgroup.
         let talk =
-            format!("{join} exec bash -ec 'exec 3<>/dev/tcp/{ip}/{port}; echo probe >&3; read -t 5 -u 3 answer'");
+            format!("{join} exec bash -ec 'exec 3<>/dev/tcp/{ip}/{port}; printf x >&3; read -t 5 -n 1 -u 3 answer'");
         self.node.netns().sh(&talk);
     }
 }
@@ -84,7 +85,7 @@ fn a_process_of_the_kubelets_cgroup_in_another_namespace_is_no_kubelet() {
     let probed = Probed::start("kubelet-namespace");
     let other = probed.node.pod("plain/other").start();
     let to = probed.pod.addresses().at(Family::V4, 8080);
-    let talk = "exec 3<>/dev/tcp/$ip/$port; echo probe >&3; read -t 5 -u 3 answer";
+    let talk = "exec 3<>/dev/tcp/$ip/$port; printf x >&3; read -t 5 -n 1 -u 3 answer";
     let talk = talk.replace("$ip", &to.ip().to_string()).replace("$port", "8080");
     other
         .netns()

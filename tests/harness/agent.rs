@@ -56,7 +56,7 @@ pub struct Outcome {
 
 impl Launch {
     pub(crate) fn new(node: &Node) -> Self {
-        let folder = node.lab().folder().join(node.name());
+        let folder = node.lab().folder().join(node.number().to_string());
         fs::create_dir_all(&folder).expect("a folder can be made in the lab's");
         Self {
             netns: Arc::clone(node.netns()),

@@ -83,8 +83,10 @@ impl Lab {
 
         static LABS: AtomicU32 = AtomicU32::new(1);
         let number = LABS.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("{}{number}-{}-", sweep::prefix(), short(&skip::current_test()));
-        let folder = TempDir::with_prefix(&prefix).expect("a temporary folder can be made");
+        let unique = format!("{}{number}-", sweep::prefix());
+        let prefix = format!("{unique}{}-", short(&skip::current_test()));
+        // Without the test's name: the path of a socket in it has room for 107 bytes.
+        let folder = TempDir::with_prefix(&unique).expect("a temporary folder can be made");
 
         let underlay = Netns::create(&format!("{prefix}underlay"));
         underlay.ip("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");

@@ -128,6 +128,10 @@ impl Node {
         let _ = self.netns.try_ip(&format!("neigh del {address} dev cni0\n"));
     }
 
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
     pub(crate) fn lab(&self) -> &Arc<Shared> {
         &self.lab
     }
