@@ -11,7 +11,7 @@ use std::{
 
 use harness::{Addresses, App, Family, Object, Pod, Talk, wait};
 
-use crate::mesh::{Mesh, Single, opened};
+use crate::mesh::{Mesh, Single};
 
 #[test]
 fn a_pod_at_its_connection_limit_is_refused_and_others_go_on() {
@@ -121,8 +121,11 @@ fn a_dead_endpoint_delays_nobody_else() {
         mesh.apply(&slice.endpoint(living.addresses().of(family)));
     }
     let to = service.at(Family::V4, 80);
-    wait::until(wait::PATIENCE, "the service known", || {
-        opened(&mesh.agents[0]) > 0 || client.dial(to).timeout(Duration::from_millis(300)).connect().is_ok()
+    wait::until(wait::PATIENCE, "both endpoints known", || {
+        mesh.agents[0]
+            .debug(&["endpoint", "show"])
+            .as_array()
+            .is_some_and(|endpoints| endpoints.len() == 4)
     });
     // Some meet the dead one and wait for it; the others must not wait with them.
     let took = thread::scope(|scope| {

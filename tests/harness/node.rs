@@ -35,10 +35,11 @@ impl Node {
         });
 
         let (own, bridge) = (Addresses::node(number), Addresses::pod(number, 1));
+        // A bridge without an address of its own takes its ports' lowest, which changes when that port goes.
         let mut batch = format!(
             "link set lo up\n\
              link add eth0 type veth peer name node{number} netns {underlay}\n\
-             link add cni0 type bridge mcast_snooping 0\n\
+             link add cni0 address 02:00:00:00:00:{number:02x} type bridge mcast_snooping 0\n\
              address add {own4}/16 dev eth0\naddress add {own6}/64 dev eth0 nodad\n\
              address add {bridge4}/16 dev cni0\naddress add {bridge6}/64 dev cni0 nodad\n\
              link set eth0 up\nlink set cni0 up\n",
