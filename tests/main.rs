@@ -16,3 +16,4 @@ mod never_captured;
 mod probes;
 mod scale;
 mod services;
+mod verdicts;
