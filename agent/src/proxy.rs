@@ -5,7 +5,7 @@
 //!          Captured  Identified  Permit     Protocol Route   Picked    Upstream  End    Report
 //! ```
 //!
-//! [`outbound`] and [`inbound`] read as that sentence. Connections live on lanes: threads with a runtime each, where a
+//! `outbound` and `inbound` read as that sentence. Connections live on lanes: threads with a runtime each, where a
 //! connection stays from its accept to its report, so that nothing of it needs a lock.
 
 mod accept;

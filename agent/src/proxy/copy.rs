@@ -37,7 +37,7 @@ pub(super) struct Joined {
 /// How a connection ended that nobody cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Both sides have sent their FIN, and each has been passed on.
+    /// Both sides have sent their FIN, and all that came before has been passed on.
     Finished,
     /// One side broke, and what it had sent before has been passed on: the other side is to see a RST too.
     Reset,
@@ -122,6 +122,9 @@ async fn copy(joined: &Joined, live: &Live, lane: &Lane) -> Result<End, Denied> 
         if broken.is_some() {
             return Poll::Ready(Ok(broken));
         }
+        // The end of both sides is passed on by closing them.
+        sending.tell_end();
+        receiving.tell_end();
         if !sending.reads() && client_error.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(Some(Side::Client)));
         }
@@ -134,12 +137,12 @@ async fn copy(joined: &Joined, live: &Live, lane: &Lane) -> Result<End, Denied> 
 
     let (last_words, listener) = match broken {
         None => return Ok(End::Finished),
-        Some(Side::Client) => (sending.without_farewell(), upstream),
-        Some(Side::Upstream) => (receiving.without_farewell(), client),
+        Some(Side::Client) => (&mut sending, upstream),
+        Some(Side::Upstream) => (&mut receiving, client),
     };
     // Boxed: an open connection does not keep the room of its end.
     let settled = Box::pin(timeout(SETTLING_TIME, async {
-        // Whatever goes wrong here, a RST follows.
+        // Whatever happens here, a RST follows; an end that is found is not passed on.
         let _ = poll_fn(|cx| last_words.poll(cx, lane, door)).await;
         acknowledged(listener).await;
     }));

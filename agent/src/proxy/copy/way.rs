@@ -27,17 +27,18 @@ pub(super) struct Way<'a> {
     sink: &'a TcpStream,
     moved: &'a Cell<u64>,
     rest: Option<Box<Rest>>,
-    ended: bool,
-    farewell: Farewell,
+    source_is: Source,
 }
 
-/// What the sink is told when the source has ended.
+/// How far the source has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
-    /// That it has ended, by a FIN.
-    Fin,
-    /// Nothing: a RST follows.
-    None,
+enum Source {
+    /// It may still send.
+    Open,
+    /// It has ended.
+    Ended,
+    /// It has ended, and the sink knows.
+    Told,
 }
 
 /// Why a direction cannot go on.
@@ -68,19 +69,18 @@ impl<'a> Way<'a> {
             sink,
             moved,
             rest: None,
-            ended: false,
-            farewell: Farewell::Fin,
+            source_is: Source::Open,
         }
     }
 
     /// Whether it waits for the source, whose end it would then notice.
     pub(super) fn reads(&self) -> bool {
-        !self.ended && self.rest.as_ref().is_none_or(|rest| rest.is_empty())
+        self.source_is == Source::Open && self.rest.as_ref().is_none_or(|rest| rest.is_empty())
     }
 
-    /// Moves what can be moved. Ready when the source's FIN has been passed on, or when a side is broken.
+    /// Moves what can be moved. Ready when the source has ended and all it sent is with the sink, or when a side is broken.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, lane: &Lane, door: &Arc<OpenDoor>) -> Poll<Result<(), Broken>> {
-        if self.ended {
+        if self.source_is != Source::Open {
             return Poll::Ready(Ok(()));
         }
         for _ in 0..CHUNKS_A_TURN {
@@ -93,12 +93,14 @@ impl<'a> Way<'a> {
             };
             let length = match read {
                 Ok(0) => {
-                    self.end();
+                    self.rest = None;
+                    self.source_is = Source::Ended;
                     return Poll::Ready(Ok(()));
                 }
                 Ok(length) => length,
                 Err(_error) => {
-                    self.ended = true;
+                    // The kernel tells of a RST once (`sock_error`); reading on would find an orderly end.
+                    self.source_is = Source::Ended;
                     return Poll::Ready(Err(Broken::Source));
                 }
             };
@@ -113,22 +115,13 @@ impl<'a> Way<'a> {
         Poll::Pending
     }
 
-    /// From here on moves only what a broken source has left.
-    ///
-    /// The kernel tells of a RST once (`sock_error`); reading on finds what looks like an orderly end.
-    pub(super) fn without_farewell(&mut self) -> &mut Self {
-        self.farewell = Farewell::None;
-        self
-    }
-
-    fn end(&mut self) {
-        match self.farewell {
+    /// Passes the source's FIN on.
+    pub(super) fn tell_end(&mut self) {
+        if self.source_is == Source::Ended {
             // Fails where the sink is broken already, of which its own direction tells.
-            Farewell::Fin => drop(SockRef::from(self.sink).shutdown(Shutdown::Write)),
-            Farewell::None => {}
+            let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
+            self.source_is = Source::Told;
         }
-        self.rest = None;
-        self.ended = true;
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
