@@ -108,8 +108,11 @@ impl Candidate {
 
         let attachment = self.attach(object, &terms, &ips, &sockets)?;
         tracing::debug!(pod = %self.pod.name, ?attachment, "Program of the pod is in place");
-        // Queries are led here only when somebody is in the slots.
-        routing.apply(&self.netns)?;
+        match self.dns {
+            // Queries are led here only when somebody is in the slots.
+            Dns::Captured => routing.apply(&self.netns)?,
+            Dns::Untouched => routing.remove_dns(&self.netns)?,
+        }
 
         let (addresses, receiver) = watch::channel(Arc::from(ips));
         let hold = Hold::new(self.cookie, tell.released.clone());

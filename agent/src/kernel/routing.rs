@@ -89,10 +89,12 @@ impl Routing {
         self.rules.iter().try_for_each(|rule| rule.add(netns))
     }
 
-    /// Removes the rules for DNS: queries go where the pod sends them again.
+    /// Removes the rules for DNS, whether this holds them or an agent before this one added them: queries go where the
+    /// pod sends them.
     pub(super) fn remove_dns(&self, netns: &NetNs) -> Result<(), NetError> {
-        self.rules
+        self.routes
             .iter()
+            .flat_map(|route| rules(route.family, Dns::Captured))
             .filter(|rule| rule.preference == DNS_RULE_PREFERENCE)
             .try_for_each(|rule| rule.delete(netns))
     }

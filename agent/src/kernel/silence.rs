@@ -35,7 +35,8 @@ pub(super) fn remove(netns: &NetNs) -> Result<(), NetError> {
 fn policies(own: &[IpAddr]) -> BTreeSet<SendPolicy> {
     let own = || {
         own.iter().filter_map(|ip| match ip {
-            IpAddr::V6(ip) if !ip.is_loopback() => Some(*ip),
+            // Nothing is captured that goes to the others.
+            IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local() => Some(*ip),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         })
     };
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_a_pod_says_to_itself_passes_and_refusals_do_not() {
-        let own: Vec<IpAddr> = ["127.0.0.1", "10.0.0.4", "::1", "2001:db8::4"]
+        let own: Vec<IpAddr> = ["127.0.0.1", "10.0.0.4", "::1", "fe80::4", "2001:db8::4"]
             .map(|ip| ip.parse().unwrap())
             .into();
         let ip = "2001:db8::4".parse().unwrap();
