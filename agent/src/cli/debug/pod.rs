@@ -42,6 +42,8 @@ pub(super) struct PodRow {
     pub(super) captures_dns: bool,
     /// The link of its kernel program.
     pub(super) link_id: Option<u32>,
+    /// Connections that found a full backlog in its namespace.
+    pub(super) listen_overflows: Option<u64>,
 }
 
 pub(super) fn show(context: &mut Context) -> Result<Outcome, DebugError> {
@@ -109,6 +111,7 @@ impl PodRow {
             netns_ino: kernel.as_ref().and_then(|pod| pod.netns_ino),
             captures_dns: kernel.as_ref().is_some_and(|pod| pod.captures_dns),
             link_id: kernel.as_ref().and_then(|pod| pod.link_id),
+            listen_overflows: kernel.as_ref().and_then(|pod| pod.listen_overflows),
             addresses: kernel.map_or(ips, |pod| pod.addresses),
             probe_ports,
             uid,
@@ -141,6 +144,7 @@ impl From<PinnedPod> for PodRow {
             probe_ports,
             captures_dns,
             link_id,
+            listen_overflows,
         } = pod;
         Self {
             namespace: None,
@@ -157,6 +161,7 @@ impl From<PinnedPod> for PodRow {
             probe_ports,
             captures_dns,
             link_id,
+            listen_overflows,
         }
     }
 }
@@ -172,6 +177,7 @@ impl Row for PodRow {
         "NETNS",
         "COOKIE",
         "LINK",
+        "OVERFLOWS",
         "UID",
     ];
 
@@ -198,6 +204,7 @@ impl Row for PodRow {
             or_dash(self.netns_ino),
             or_dash(self.netns_cookie),
             or_dash(self.link_id),
+            or_dash(self.listen_overflows),
             self.uid.clone(),
         ]
     }
@@ -246,7 +253,7 @@ mod tests {
                 "namespace": "shop", "name": "cart-0", "uid": "uid-1", "enrolled": true, "reason": null,
                 "captured": true, "uncaptured_devices": [], "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
                 "addresses": ["10.244.1.10"], "probe_ports": [8080],
-                "captures_dns": true, "link_id": 3,
+                "captures_dns": true, "link_id": 3, "listen_overflows": 0,
             })
         );
         assert_eq!(rows[0].cells().len(), PodRow::COLUMNS.len());
@@ -299,6 +306,7 @@ mod tests {
             probe_ports: vec![8080],
             captures_dns: true,
             link_id: Some(3),
+            listen_overflows: Some(0),
         }
     }
 }

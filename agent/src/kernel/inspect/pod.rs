@@ -6,7 +6,8 @@ use agent_common::{Address, PodFlags, PodSettings, names};
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use serde::{Deserialize, Serialize};
 
-use super::{InspectError, Pins, Scope, children, entries::on_agent_failure, undotted};
+use super::{InspectError, Namespaces, Pins, Scope, children, entries::on_agent_failure, undotted};
+use crate::net;
 
 /// A captured pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct PinnedPod {
     pub captures_dns: bool,
     /// The id of the link by which its program is attached to the namespace.
     pub link_id: Option<u32>,
+    /// Connections that found a full backlog, at the agent's listeners or the pod's own, since its namespace exists.
+    pub listen_overflows: Option<u64>,
 }
 
 // === impl Pins ===
@@ -38,6 +41,7 @@ impl Pins {
     pub fn pods(&self) -> Result<Vec<PinnedPod>, InspectError> {
         let links = self.links()?;
         let enrolled = self.enrolled()?;
+        let namespaces = Namespaces::scan();
         let mut pods = Vec::new();
         for (name, folder) in children(&self.root.join(names::PODS))? {
             let uid = undotted(&name);
@@ -56,6 +60,9 @@ impl Pins {
                 probe_ports: settings.map_or_else(Vec::new, |settings| settings.probe_ports().collect()),
                 captures_dns: settings.is_some_and(|settings| settings.flags().captures_dns()),
                 link_id: link.map(|link| link.id),
+                listen_overflows: link
+                    .and_then(|link| namespaces.open(link.netns_ino?))
+                    .and_then(|netns| net::listen_overflows(&netns).ok()),
                 uid,
             });
         }
