@@ -83,7 +83,9 @@ pub(crate) fn run(timing: &mut Timing, test: &Test, skip_list: SkipList) -> Resu
 
     let tally = units + netns;
     if tally.failed > 0 {
-        bail!("{tally}");
+        println!("{timing}");
+        println!("{tally}");
+        bail!("tests failed");
     }
     skips::compare(&tally, test.filter.as_deref(), skip_list)?;
     Ok(tally)

@@ -7,6 +7,8 @@ use std::{collections::BTreeSet, fmt, ops::Add};
 pub(crate) struct Tally {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
+    /// Their names.
+    pub(crate) failures: BTreeSet<String>,
     /// Tests which returned early, aloud: libtest counts them as passed.
     pub(crate) skipped: BTreeSet<String>,
 }
@@ -20,6 +22,12 @@ impl Tally {
             self.passed += counted(result, "passed");
             self.failed += counted(result, "failed");
             return;
+        }
+        if let Some(failure) = line
+            .strip_prefix("test ")
+            .and_then(|line| line.strip_suffix(" ... FAILED"))
+        {
+            self.failures.insert(failure.to_owned());
         }
         // With one thread libtest has begun the line with the test's name.
         let Some((_, skip)) = line.split_once("SKIP ") else {
@@ -39,13 +47,17 @@ impl Add for Tally {
         Self {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
-            skipped: self.skipped.union(&other.skipped).cloned().collect(),
+            failures: &self.failures | &other.failures,
+            skipped: &self.skipped | &other.skipped,
         }
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for failure in &self.failures {
+            writeln!(f, "failed: {failure}")?;
+        }
         let skipped = self.skipped.len();
         let passed = self.passed.saturating_sub(skipped);
         write!(f, "{passed} passed, {} failed, {skipped} skipped", self.failed)
@@ -71,14 +83,17 @@ mod tests {
         tally.count("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         tally
             .count("test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 8,
-                failed: 2,
-                skipped: BTreeSet::new()
-            }
-        );
+        assert_eq!((tally.passed, tally.failed), (8, 2));
+    }
+
+    #[test]
+    fn failures_are_told_by_name() {
+        let mut tally = Tally::default();
+        tally.count("test copy::halves ... FAILED");
+        tally.count("test copy::wholes ... ok");
+        tally
+            .count("test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
+        assert_eq!(tally.to_string(), "failed: copy::halves\n1 passed, 1 failed, 0 skipped");
     }
 
     #[test]
