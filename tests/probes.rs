@@ -42,8 +42,9 @@ impl Probed {
     fn call(&self, to: SocketAddr, join: &str) {
         let (ip, port) = (to.ip(), to.port());
         // bash is a process of its own: a thread cannot leave its process's cgroup.
-        let talk =
-            format!("{join} exec bash -ec 'exec 3<>/dev/tcp/{ip}/{port}; printf x >&3; read -t 5 -n 1 -u 3 answer'");
+        let talk = format!(
+            "{join} exec bash -ec 'exec 3<>/dev/tcp/{ip}/{port}; printf x >&3; read -t 5 -n 1 -u 3; ! read -t 5 -u 3'"
+        );
         self.node.netns().sh(&talk);
     }
 }
@@ -73,7 +74,7 @@ fn another_process_of_the_node_is_no_kubelet() {
 #[test]
 fn the_kubelet_reaches_ports_that_are_not_probed_through_the_agent() {
     let probed = Probed::start("kubelet-port");
-    let _app = probed.pod.serve(8081, App::Echo);
+    let _app = probed.pod.serve(8081, App::CloseFirst);
     for family in Family::BOTH {
         probed.call(probed.pod.addresses().at(family, 8081), &probed.kubelet.join());
     }
@@ -85,7 +86,7 @@ fn a_process_of_the_kubelets_cgroup_in_another_namespace_is_no_kubelet() {
     let probed = Probed::start("kubelet-namespace");
     let other = probed.node.pod("plain/other").start();
     let to = probed.pod.addresses().at(Family::V4, 8080);
-    let talk = "exec 3<>/dev/tcp/$ip/$port; printf x >&3; read -t 5 -n 1 -u 3 answer";
+    let talk = "exec 3<>/dev/tcp/$ip/$port; printf x >&3; read -t 5 -n 1 -u 3; ! read -t 5 -u 3";
     let talk = talk.replace("$ip", &to.ip().to_string()).replace("$port", "8080");
     other
         .netns()
@@ -103,5 +104,5 @@ fn a_probe_is_one_use_only() {
     wait::until(wait::PATIENCE, "the tuple free again", || {
         harness::Dial::new(probed.node.netns(), to).bind(from).connect().is_ok()
     });
-    assert_eq!(opened(&probed.agent), 1);
+    wait::until(wait::PATIENCE, "the agent in between", || opened(&probed.agent) == 1);
 }

@@ -4,12 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
+    time::Duration,
 };
 
 use harness::{Addresses, App, Family, Object, Pod, Server, Talk, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::{Mesh, Single, record_from, records_from};
+use crate::mesh::{Mesh, Single, records_from};
 
 const SERVICE: Addresses = Addresses::service(10);
 
@@ -90,6 +91,7 @@ fn a_service_without_selector_is_served_by_all_its_slices() {
         }
     }
     for family in Family::BOTH {
+        wait_served(&client, SERVICE.at(family, 80));
         wait::until(wait::PATIENCE, "both slices serve", || {
             ask_some(&client, SERVICE.at(family, 80), 20).len() == 2
         });
@@ -157,7 +159,7 @@ fn internal_traffic_policy_local_keeps_to_the_node_or_refuses() {
         wait_served(&clients[0], SERVICE.at(family, 80));
         refused(&clients[1], SERVICE.at(family, 80));
     }
-    assert_eq!(record_from(&mesh.agents[1], &clients[1])["reason"], "no_endpoint");
+    mesh.agents[1].record("the refusal", |record| record["reason"] == "no_endpoint");
     drop(server);
 }
 
@@ -364,10 +366,12 @@ fn plain_web(mesh: &Single, name: &str) -> (Pod, Server) {
     (pod, app)
 }
 
-/// Waits until an application that speaks first answers there.
+/// Waits until an application that speaks first answers there. Before the agent knows the service, it dials an address
+/// that nobody has.
 fn wait_served(client: &Pod, to: SocketAddr) {
     wait::until(wait::PATIENCE, format!("{to} served"), || {
-        !ask_some(client, to, 1).is_empty()
+        let dial = client.dial(to).timeout(Duration::from_millis(300));
+        dial.connect().and_then(Talk::line).is_ok()
     });
 }
 
