@@ -2,11 +2,12 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use harness::{Addresses, App, Family, Object, Outcome, Talk, wait};
+use harness::{Addresses, App, Family, Object, Outcome, Pod, Talk, wait};
 use serde_json::Value;
 
 use crate::mesh::{Single, wait_captured};
@@ -70,7 +71,7 @@ fn many_documents_of_one_file_are_all_read() {
         SERVICE.at(Family::V6, 80),
         Addresses::service(11).at(Family::V4, 81),
     ] {
-        wait::until(wait::PATIENCE, to, || pod.connect(to).and_then(Talk::line).is_ok());
+        wait::until(wait::PATIENCE, to, || served_at(&pod, to));
     }
 }
 
@@ -85,7 +86,7 @@ fn a_half_written_object_keeps_its_last_good_state_and_is_reported() {
         SERVICE.v4
     );
     let to = SERVICE.at(Family::V4, 80);
-    let served = || pod.connect(to).and_then(Talk::line).is_ok();
+    let served = || served_at(&pod, to);
     mesh.lab.manifests().write("web.yaml", &good);
     wait::until(wait::PATIENCE, "served", served);
 
@@ -105,9 +106,7 @@ fn a_half_written_object_keeps_its_last_good_state_and_is_reported() {
         .manifests()
         .write("web.yaml", &good.replace("port: 80\n", "port: 82\n"));
     let moved = SERVICE.at(Family::V4, 82);
-    wait::until(wait::PATIENCE, "the next good state", || {
-        pod.connect(moved).and_then(Talk::line).is_ok()
-    });
+    wait::until(wait::PATIENCE, "the next good state", || served_at(&pod, moved));
     assert!(!served());
 }
 
@@ -133,13 +132,7 @@ fn an_object_whose_file_goes_is_gone() {
     let object = Object::service("plain/web", SERVICE, "server").port("http", 80, 8080);
     mesh.apply(&object);
     let to = SERVICE.at(Family::V4, 80);
-    let served = || {
-        pod.dial(to)
-            .timeout(Duration::from_millis(500))
-            .connect()
-            .and_then(Talk::line)
-            .is_ok()
-    };
+    let served = || served_at(&pod, to);
     wait::until(wait::PATIENCE, "served", served);
     mesh.lab.manifests().delete(&object);
     wait::until(wait::PATIENCE, "not served", || !served());
@@ -180,6 +173,12 @@ fn validate_names_file_line_field_and_reason() {
     );
     assert_eq!(validate("-", good).code, Some(0));
     assert_eq!(validate("-", bad).code, Some(1));
+}
+
+/// Whether an application that speaks first answers there soon.
+fn served_at(client: &Pod, to: SocketAddr) -> bool {
+    let dial = client.dial(to).timeout(Duration::from_millis(500));
+    dial.connect().and_then(Talk::line).is_ok()
 }
 
 fn validate(what: &str, input: &str) -> Outcome {
