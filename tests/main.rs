@@ -16,4 +16,5 @@ mod never_captured;
 mod probes;
 mod scale;
 mod services;
+mod udp;
 mod verdicts;

@@ -44,13 +44,15 @@ pub enum Count {
     Stray,
     /// The listener did not take what was assigned to it.
     AssignFailed,
+    /// connect() or sendmsg(): refused, a datagram would leave the cluster.
+    UdpEgressDenied,
 }
 
 // === impl Count ===
 
 impl Count {
     /// Every reason, in the order of their indices.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Marked,
         Self::NeverCaptured,
         Self::Exempt,
@@ -71,6 +73,7 @@ impl Count {
         Self::OutboundNoListener,
         Self::Stray,
         Self::AssignFailed,
+        Self::UdpEgressDenied,
     ];
 
     /// Where the counter lies in the map.
@@ -107,6 +110,7 @@ impl Count {
             Self::OutboundNoListener => "outbound_no_listener",
             Self::Stray => "stray",
             Self::AssignFailed => "assign_failed",
+            Self::UdpEgressDenied => "udp_egress_denied",
         }
     }
 }

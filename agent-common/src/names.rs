@@ -32,10 +32,14 @@ pub const DOT: &str = "_";
 
 /// Programs, by the name of their function.
 pub mod program {
-    /// Marks what pods connect to by IPv4; at the cgroup above all pods.
+    /// Marks what pods connect to by IPv4, and refuses UDP out of the cluster; at the cgroup above all pods.
     pub const CONNECT4: &str = "connect4";
-    /// Marks what pods connect to by IPv6; at the cgroup above all pods.
+    /// The same for IPv6.
     pub const CONNECT6: &str = "connect6";
+    /// Refuses what unconnected UDP sockets of pods send out of the cluster by IPv4; at the cgroup above all pods.
+    pub const SENDMSG4: &str = "sendmsg4";
+    /// The same for IPv6.
+    pub const SENDMSG6: &str = "sendmsg6";
     /// Records the agent's connections to applications; at the cgroup above the agent.
     pub const LEGS: &str = "legs";
     /// Records the kubelet's probes; at the kubelet's cgroup.
@@ -56,6 +60,8 @@ pub mod map {
     pub const NEVER: &str = "NEVER";
     /// [`crate::SocketAddress`]es that are never captured.
     pub const EXEMPT: &str = "EXEMPT";
+    /// Prefixes of [`crate::Address`] to which UDP does not leave the cluster; empty while it may leave.
+    pub const INSIDE: &str = "INSIDE";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the kubelet's probes.
     pub const PROBES: &str = "PROBES";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the agent's connections to applications.
@@ -74,8 +80,8 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
 
     /// The maps that exist once for a node.
-    pub const OF_NODE: [&str; 10] = [
-        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, PROBES, LEGS, COUNTERS, DROPS, LOGS,
+    pub const OF_NODE: [&str; 11] = [
+        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, INSIDE, PROBES, LEGS, COUNTERS, DROPS, LOGS,
     ];
     /// The maps that exist for each pod.
     pub const OF_POD: [&str; 3] = [LISTENERS, OWN, SETTINGS];

@@ -105,11 +105,25 @@ impl PodFlags {
     pub const FAIL_CLOSED: Self = Self(1);
 
     const CAPTURES_DNS: u32 = 2;
+    const DENIES_UDP_EGRESS: u32 = 4;
+    const PASSES: u32 = 8;
 
-    /// Says that the pod's DNS queries come to the agent; only who inspects the pod asks.
+    /// Says that the pod's DNS queries come to the agent: they may leave the cluster whatever other UDP may.
     #[must_use]
     pub const fn with_dns(self) -> Self {
         Self(self.0 | Self::CAPTURES_DNS)
+    }
+
+    /// Refuses UDP that leaves the cluster.
+    #[must_use]
+    pub const fn with_udp_egress_denied(self) -> Self {
+        Self(self.0 | Self::DENIES_UDP_EGRESS)
+    }
+
+    /// Lets new connections pass by the mesh: the agent has left. What else is refused stays refused.
+    #[must_use]
+    pub const fn passing(self) -> Self {
+        Self(self.0 | Self::PASSES)
     }
 
     /// Whether new connections wait while the agent is away.
@@ -119,8 +133,21 @@ impl PodFlags {
     }
 
     /// Whether the pod's DNS queries come to the agent.
+    #[inline(always)]
     pub const fn captures_dns(self) -> bool {
         self.0 & Self::CAPTURES_DNS != 0
+    }
+
+    /// Whether UDP that leaves the cluster is refused.
+    #[inline(always)]
+    pub const fn denies_udp_egress(self) -> bool {
+        self.0 & Self::DENIES_UDP_EGRESS != 0
+    }
+
+    /// Whether new connections pass by the mesh.
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        self.0 & Self::PASSES != 0
     }
 }
 
@@ -240,6 +267,15 @@ mod tests {
             PodSettings::new(1, 2).with_probe_ports(&ports).probe_ports().count(),
             PodSettings::PROBE_PORTS
         );
+    }
+
+    #[test]
+    fn a_pod_that_passes_still_denies_udp_egress() {
+        let flags = PodFlags::FAIL_OPEN.with_dns().with_udp_egress_denied();
+        assert!(!flags.passes() && !flags.fail_closed());
+        let passing = flags.passing();
+        assert!(passing.passes() && passing.denies_udp_egress() && passing.captures_dns());
+        assert!(!PodFlags::FAIL_CLOSED.denies_udp_egress());
     }
 
     #[test]

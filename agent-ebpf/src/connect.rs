@@ -6,20 +6,20 @@ use agent_common::{
 };
 use aya_log_ebpf::debug;
 
-use crate::{ctx::Connect, maps};
+use crate::{ctx::Connect, datagram, maps};
 
-/// What becomes of a connect().
+/// What becomes of a connect() or a sendmsg().
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Proceed,
     Refuse,
 }
 
-/// Marks the socket when its connection is to be captured.
+/// Marks the socket when its connection is to be captured; sockets of datagrams are never marked.
 #[inline(always)]
 pub(crate) fn connect(socket: &Connect<'_>) -> Verdict {
     if !socket.is_stream() {
-        return Verdict::Proceed;
+        return datagram::send(socket);
     }
     let mark = socket.mark();
     // At the cgroup's root the agent's own sockets pass here as well.
@@ -54,6 +54,8 @@ fn reason(socket: &Connect<'_>, flags: PodFlags) -> Count {
         Count::NeverCaptured
     } else if maps::exempt(destination) {
         Count::Exempt
+    } else if flags.passes() {
+        Count::AgentAway
     } else if flags.fail_closed() || maps::agent_lives() {
         Count::Marked
     } else {

@@ -1,4 +1,4 @@
-//! Weft's kernel programs: entries only. What they decide stands in `connect`, `lookup` and `sockops`.
+//! Weft's kernel programs: entries only. What they decide stands in `connect`, `datagram`, `lookup` and `sockops`.
 //!
 //! A function must not bear its section's name (`sockops`, `sk_lookup`): bpf-linker says "already defined".
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -9,6 +9,7 @@
 
 mod connect;
 mod ctx;
+mod datagram;
 mod lookup;
 mod maps;
 mod sockops;
@@ -21,7 +22,7 @@ mod entries {
     };
 
     use crate::{
-        connect, ctx,
+        connect, ctx, datagram,
         lookup::{self, Verdict},
         sockops,
     };
@@ -36,6 +37,18 @@ mod entries {
     #[cgroup_sock_addr(connect6)]
     pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
         allow(connect::connect(&ctx::Connect::v6(&ctx)))
+    }
+
+    /// Refuses datagrams out of the cluster by IPv4; of connected sockets connect() is asked instead.
+    #[cgroup_sock_addr(sendmsg4)]
+    pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
+        allow(datagram::send(&ctx::Connect::v4(&ctx)))
+    }
+
+    /// Refuses datagrams out of the cluster by IPv6; v4-mapped addresses come to `sendmsg4`.
+    #[cgroup_sock_addr(sendmsg6)]
+    pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
+        allow(datagram::send(&ctx::Connect::v6(&ctx)))
     }
 
     /// Records the agent's connections to applications.

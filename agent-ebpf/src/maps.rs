@@ -82,6 +82,12 @@ pub(crate) fn exempt(address: SocketAddress) -> bool {
     EXEMPT.get_ptr(address).is_some()
 }
 
+/// Whether this address is in the cluster, as far as UDP is concerned.
+#[inline(always)]
+pub(crate) fn inside(address: Address) -> bool {
+    INSIDE.get(Key::new(128, address)).is_some()
+}
+
 /// The cookie of the namespace in which the kubelet runs.
 #[inline(always)]
 pub(crate) fn host_cookie() -> Option<u64> {
@@ -135,6 +141,8 @@ static PODS: HashMap<u64, PodFlags> = HashMap::pinned(4096, 0);
 static NEVER: LpmTrie<Address, u8> = LpmTrie::pinned(64, NO_PREALLOC);
 #[map]
 static EXEMPT: HashMap<SocketAddress, u8> = HashMap::pinned(1024, NO_PREALLOC);
+#[map]
+static INSIDE: LpmTrie<Address, u8> = LpmTrie::pinned(65536, NO_PREALLOC);
 #[map]
 static PROBES: LruHashMap<Tuple, Sighting> = LruHashMap::pinned(4096, 0);
 #[map]

@@ -52,6 +52,7 @@ pub use status::{PodStatus, Status};
 use self::{
     capture::Capture,
     cgroup::{Cgroup, KubeletCgroup},
+    desired::UdpEgress,
     drops::Drops,
     heartbeat::Heartbeat,
     locate::Waiting,
@@ -85,6 +86,7 @@ pub struct Kernel {
     holds: BTreeMap<Cookie, (NetNs, usize)>,
     /// Of the mesh that was read last.
     generation: u64,
+    udp_egress: UdpEgress,
     status: watch::Sender<Arc<Status>>,
     dropped: broadcast::Sender<Dropped>,
 }
@@ -140,6 +142,7 @@ impl Kernel {
             waiting: BTreeMap::new(),
             holds: BTreeMap::new(),
             generation: 0,
+            udp_egress: UdpEgress::default(),
             status: watch::Sender::default(),
             dropped: broadcast::Sender::new(DROPPED),
         };

@@ -1,16 +1,16 @@
-//! The context of the connect programs.
+//! The context of the connect and sendmsg programs.
 
-use agent_common::{Address, SocketAddress};
+use agent_common::{Address, SocketAddress, Tuple};
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::bpf_sock_addr,
+    bindings::{bpf_sock, bpf_sock_addr},
     helpers::{bpf_get_netns_cookie, bpf_setsockopt},
     programs::SockAddrContext,
 };
 
-use super::field;
+use super::{address, field};
 
-/// A socket in connect(), and where it wants to go.
+/// A socket in connect() or sendmsg(), and where it wants to go.
 pub(crate) struct Connect<'a> {
     context: &'a SockAddrContext,
     raw: &'a bpf_sock_addr,
@@ -20,13 +20,13 @@ pub(crate) struct Connect<'a> {
 // === impl Connect ===
 
 impl<'a> Connect<'a> {
-    /// Reads the destination of a `connect4` program, which must not read the fields of the other family.
+    /// Reads the destination of a `connect4` or `sendmsg4` program, which must not read the fields of the other family.
     #[inline(always)]
     pub(crate) fn v4(context: &'a SockAddrContext) -> Self {
         Self::new(context, |raw| Address::v4(field(&raw.user_ip4)))
     }
 
-    /// Reads the destination of a `connect6` program.
+    /// Reads the destination of a `connect6` or `sendmsg6` program.
     #[inline(always)]
     pub(crate) fn v6(context: &'a SockAddrContext) -> Self {
         Self::new(context, |raw| super::v6(&raw.user_ip6))
@@ -44,6 +44,12 @@ impl<'a> Connect<'a> {
         field(&self.raw.type_) == SOCK_STREAM && matches!(field(&self.raw.protocol), IPPROTO_TCP | IPPROTO_MPTCP)
     }
 
+    /// Whether this is a UDP socket.
+    #[inline(always)]
+    pub(crate) fn is_datagram(&self) -> bool {
+        field(&self.raw.type_) == SOCK_DGRAM && matches!(field(&self.raw.protocol), IPPROTO_UDP | IPPROTO_UDPLITE)
+    }
+
     /// The cookie of the socket's network namespace.
     #[inline(always)]
     pub(crate) fn netns_cookie(&self) -> u64 {
@@ -54,11 +60,17 @@ impl<'a> Connect<'a> {
     /// The socket's mark.
     #[inline(always)]
     pub(crate) fn mark(&self) -> u32 {
-        // SAFETY: the union has this one meaning for programs.
-        let socket = unsafe { self.raw.__bindgen_anon_1.sk };
-        // SAFETY: the kernel sets `sk` for each connect(); the verifier knows it as never null.
-        let socket = unsafe { &*socket };
-        field(&socket.mark)
+        field(&self.socket().mark)
+    }
+
+    /// Where the socket is bound, the unspecified address and port 0 while it is not, and where it wants to go.
+    #[inline(always)]
+    pub(crate) fn tuple(&self) -> Tuple {
+        let socket = self.socket();
+        let source = address(field(&socket.family), &socket.src_ip4, &socket.src_ip6);
+        // The port lies in the machine's order.
+        let source_port = (field(&socket.src_port) as u16).to_be();
+        Tuple::new(source, source_port, self.destination.address(), self.destination.port())
     }
 
     /// Sets the socket's mark.
@@ -78,6 +90,14 @@ impl<'a> Connect<'a> {
     }
 
     #[inline(always)]
+    fn socket(&self) -> &bpf_sock {
+        // SAFETY: the union has this one meaning for programs.
+        let socket = unsafe { self.raw.__bindgen_anon_1.sk };
+        // SAFETY: the kernel sets `sk` for each call; the verifier knows it as never null.
+        unsafe { &*socket }
+    }
+
+    #[inline(always)]
     fn new(context: &'a SockAddrContext, address: impl FnOnce(&bpf_sock_addr) -> Address) -> Self {
         // SAFETY: the kernel hands a valid context for the time of the call, which the borrow does not outlive.
         let raw = unsafe { &*context.sock_addr };
@@ -92,7 +112,10 @@ impl<'a> Connect<'a> {
 }
 
 const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
 const IPPROTO_TCP: u32 = 6;
+const IPPROTO_UDP: u32 = 17;
+const IPPROTO_UDPLITE: u32 = 136;
 const IPPROTO_MPTCP: u32 = 262;
 const SOL_SOCKET: i32 = 1;
 const SO_MARK: i32 = 36;

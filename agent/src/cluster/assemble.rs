@@ -45,6 +45,7 @@ fn config(objects: &Objects) -> MeshConfig {
         MeshSettings::Absent => MeshConfig::default(),
         MeshSettings::Undecodable => MeshConfig {
             egress: EgressMode::Deny,
+            deny_udp_egress: true,
             ..MeshConfig::default()
         },
         MeshSettings::Given(config) => MeshConfig::clone(config),

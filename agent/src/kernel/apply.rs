@@ -31,15 +31,20 @@ impl Kernel {
         let Plan {
             exempt,
             unexempt,
+            include,
             release,
             adjust,
             capture,
+            exclude,
         } = plan;
         for address in exempt {
             said("Exemption cannot be added", self.maps.add_exemption(address));
         }
         for address in unexempt {
             said("Exemption cannot be removed", self.maps.remove_exemption(address));
+        }
+        for prefix in include {
+            said("What is inside the cluster cannot be added", self.maps.include(prefix));
         }
         self.release(release, desired, changes).await?;
         for (uid, terms) in adjust {
@@ -54,6 +59,12 @@ impl Kernel {
                 // Heartbeat and others run on the same thread.
                 yield_now().await;
             }
+        }
+        for prefix in exclude {
+            said(
+                "What is inside the cluster cannot be removed",
+                self.maps.exclude(prefix),
+            );
         }
         self.publish();
         Ok(())
@@ -122,7 +133,7 @@ impl Kernel {
             .filter(|capture| !capture.terms.flags.fail_closed())
         {
             said("Pod cannot be let in", capture.let_in());
-            said("Pod cannot be let go", self.maps.leave(capture.cookie));
+            said("Pod cannot be let go", capture.let_pass(&mut self.maps));
         }
         sleep(IN_FLIGHT).await;
         for capture in self.captures.values() {
@@ -159,6 +170,7 @@ impl Kernel {
             pods: pinned.chain(captured).collect(),
             // What cannot be read is written anew.
             exempt: self.maps.exempt().unwrap_or_default(),
+            inside: self.maps.inside().unwrap_or_default(),
         }
     }
 
@@ -198,6 +210,7 @@ impl Kernel {
             netns: netns.clone(),
             cookie,
             pins: self.pins.pod(&uid),
+            terms: Terms::of(&pod, self.udp_egress),
             // Answers are sent from port 53 of other addresses, which a server at that port of all addresses keeps taken.
             dns: if serves_dns(&pod) { Dns::Untouched } else { self.dns },
             pod,

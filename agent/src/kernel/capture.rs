@@ -6,7 +6,7 @@ use std::{
 };
 
 use agent_common::{
-    PodSettings, Slot,
+    PodFlags, PodSettings, Slot,
     mark::{CAPTURED, OURS},
     names::map::LISTENERS,
 };
@@ -57,6 +57,7 @@ pub(super) struct Candidate {
     pub(super) netns: NetNs,
     pub(super) cookie: Cookie,
     pub(super) pins: PodPins,
+    pub(super) terms: Terms,
     pub(super) dns: Dns,
 }
 
@@ -98,7 +99,7 @@ impl Candidate {
     pub(super) fn capture(self, object: &mut Object, tell: &Tell) -> Result<(Capture, Captured), KernelError> {
         let watch = AddressWatch::open(&self.netns)?;
         let routing = Routing::of(&self.netns, watch.addresses(), &self.pod.ips, self.dns)?;
-        let terms = Terms::of(&self.pod);
+        let terms = self.terms.clone();
         let ips = ips(watch.addresses());
         let uncaptured_devices = routing.uncaptured_devices(watch.addresses());
         let families = families(&ips);
@@ -206,14 +207,24 @@ impl Candidate {
 impl Capture {
     /// The last step: from here on what the pod opens is captured.
     pub(super) fn enrol(&self, maps: &mut NodeMaps) -> Result<(), KernelError> {
-        maps.enrol(self.cookie, self.terms.flags)
+        maps.enrol(self.cookie, flags(&self.terms, self.dns))
+    }
+
+    /// Lets what the pod opens pass by the mesh. Where its datagrams are refused, they are as long as it is enrolled.
+    pub(super) fn let_pass(&self, maps: &mut NodeMaps) -> Result<(), KernelError> {
+        let flags = flags(&self.terms, self.dns);
+        if flags.denies_udp_egress() {
+            maps.enrol(self.cookie, flags.passing())
+        } else {
+            maps.leave(self.cookie)
+        }
     }
 
     /// Changes the terms of the capture in place.
     pub(super) fn adjust(&mut self, terms: Terms, maps: &mut NodeMaps) -> Result<(), KernelError> {
         self.rewrite(&terms, self.dns)?;
         be_silent(&self.netns, &self.addresses.borrow(), &terms);
-        maps.enrol(self.cookie, terms.flags)?;
+        maps.enrol(self.cookie, flags(&terms, self.dns))?;
         self.terms = terms;
         Ok(())
     }
@@ -286,13 +297,16 @@ impl Drop for Capture {
 }
 
 fn settings(cookie: Cookie, build: u64, terms: &Terms, dns: Dns) -> PodSettings {
-    let flags = match dns {
+    PodSettings::new(cookie.0, build)
+        .with_flags(flags(terms, dns))
+        .with_probe_ports(&terms.probe_ports)
+}
+
+fn flags(terms: &Terms, dns: Dns) -> PodFlags {
+    match dns {
         Dns::Captured => terms.flags.with_dns(),
         Dns::Untouched => terms.flags,
-    };
-    PodSettings::new(cookie.0, build)
-        .with_flags(flags)
-        .with_probe_ports(&terms.probe_ports)
+    }
 }
 
 /// Addresses before slots: with listeners but without addresses everything would be a stray.

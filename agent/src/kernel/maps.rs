@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, os::fd::AsRawFd};
 
 use agent_common::{
     Address, Count, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress,
-    names::map::{COUNTERS, EXEMPT, LISTENERS, NEVER, NODE, OWN, PODS, SETTINGS},
+    names::map::{COUNTERS, EXEMPT, INSIDE, LISTENERS, NEVER, NODE, OWN, PODS, SETTINGS},
 };
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap, lpm_trie::Key};
 use ipnet::IpNet;
@@ -21,6 +21,7 @@ pub(super) struct NodeMaps {
     settings: Array<MapData, NodeSettings>,
     pods: HashMap<MapData, u64, PodFlags>,
     exempt: HashMap<MapData, SocketAddress, u8>,
+    inside: LpmTrie<MapData, Address, u8>,
 }
 
 /// The maps of one pod, open for a moment.
@@ -49,6 +50,7 @@ impl NodeMaps {
             settings: open(pins, NODE)?,
             pods: open(pins, PODS)?,
             exempt: open(pins, EXEMPT)?,
+            inside: open(pins, INSIDE)?,
         })
     }
 
@@ -95,6 +97,22 @@ impl NodeMaps {
 
     pub(super) fn remove_exemption(&mut self, address: SocketAddress) -> Result<(), KernelError> {
         absent(self.exempt.remove(&address)).map_err(KernelError::map(EXEMPT))
+    }
+
+    /// The prefixes to which UDP does not leave the cluster.
+    pub(super) fn inside(&self) -> Result<BTreeSet<IpNet>, KernelError> {
+        let prefixes = self.inside.keys().map(|key| key.map(prefix));
+        prefixes.collect::<Result<_, _>>().map_err(KernelError::map(INSIDE))
+    }
+
+    pub(super) fn include(&mut self, prefix: IpNet) -> Result<(), KernelError> {
+        self.inside
+            .insert(&key(prefix), PRESENT, 0)
+            .map_err(KernelError::map(INSIDE))
+    }
+
+    pub(super) fn exclude(&mut self, prefix: IpNet) -> Result<(), KernelError> {
+        absent(self.inside.remove(&key(prefix))).map_err(KernelError::map(INSIDE))
     }
 }
 
@@ -212,6 +230,17 @@ fn key(prefix: IpNet) -> Key<Address> {
     Key::new(length.into(), prefix.network().into())
 }
 
+/// The reverse of [`key`].
+fn prefix(key: Key<Address>) -> IpNet {
+    let length = u8::try_from(key.prefix_len()).unwrap_or(u8::MAX);
+    let ip = key.data().ip();
+    let length = match ip {
+        IpAddr::V4(_) => length.saturating_sub(Address::MAPPED_BITS),
+        IpAddr::V6(_) => length,
+    };
+    IpNet::new(ip, length).unwrap_or_else(|_| ip.into())
+}
+
 /// What is never captured, wherever the mesh is: the kernel or the host answers, or nobody could.
 ///
 /// The unspecified addresses connect to loopback (`ip_route_output_key_hash_rcu`, `tcp_v6_connect`, 6.18).
@@ -229,3 +258,16 @@ const NEVER_CAPTURED: [&str; 10] = [
 ];
 
 const PRESENT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_survive_the_way_into_a_map_and_back() {
+        for text in ["10.244.0.0/16", "10.96.0.1/32", "0.0.0.0/0", "fd00:244::/64", "::/0"] {
+            let given: IpNet = text.parse().unwrap();
+            assert_eq!(prefix(key(given)), given);
+        }
+    }
+}

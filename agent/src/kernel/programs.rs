@@ -1,8 +1,10 @@
 //! Programs and their links: attached once, adopted after a restart, handed over without a gap when their build changes.
 
+use std::error::Error;
+
 use agent_common::{
     NodeSettings,
-    names::program::{CONNECT4, CONNECT6, LEGS, LOOKUP, PROBES},
+    names::program::{CONNECT4, CONNECT6, LEGS, LOOKUP, PROBES, SENDMSG4, SENDMSG6},
 };
 use aya::{
     Ebpf,
@@ -56,8 +58,20 @@ impl NodePrograms {
                 tracing::debug!(name, "Program adopted");
                 continue;
             }
-            let link = attach_to_cgroup(ebpf, name, cgroup)?;
-            pin_link(link, name, &path)?;
+            match attach_to_cgroup(ebpf, name, cgroup) {
+                Ok(link) => pin_link(link, name, &path)?,
+                // Capture goes on without them.
+                Err(error) if SENDS.contains(&name) => {
+                    let error: &dyn Error = &error;
+                    tracing::error!(
+                        name,
+                        error,
+                        "denyUdpEgress holds for connect() only: sends cannot be refused"
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             tracing::info!(name, "Program attached");
         }
         // A probe program of another build is replaced as if the kubelet's cgroup were another.
@@ -117,4 +131,7 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &'static str, cgroup: &Cgroup) -> Res
 }
 
 /// What stands above all pods. The agent's connections are recorded before any is captured.
-const ABOVE_PODS: [&str; 3] = [LEGS, CONNECT4, CONNECT6];
+const ABOVE_PODS: [&str; 5] = [LEGS, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6];
+
+/// What refuses datagrams and captures nothing.
+const SENDS: [&str; 2] = [SENDMSG4, SENDMSG6];

@@ -107,7 +107,9 @@ impl Kernel {
 
     fn adopt(&mut self, mesh: &Mesh) -> Desired {
         self.generation = mesh.generation;
-        Desired::of(mesh)
+        let desired = Desired::of(mesh);
+        self.udp_egress = desired.udp_egress;
+        desired
     }
 
     fn next_try(&self) -> Instant {

@@ -58,7 +58,11 @@ pub struct MeshConfig {
     pub cluster_domain: String,
     /// Whether pods may reach addresses that are not in the model.
     pub egress: EgressMode,
-    /// Whether UDP that leaves the cluster is refused.
+    /// Whether UDP that enrolled pods send out of the cluster is refused, by connect() and by sendmsg().
+    ///
+    /// Inside are the pods' ranges, cluster IPs, endpoints, this node's pods, and what is never captured. Questions to a
+    /// resolver leave where the agent answers DNS: it sends on what it does not know. A socket that was connected before
+    /// keeps sending, and raw sockets are nobody's business here.
     pub deny_udp_egress: bool,
     /// The addresses of pods: as the operator names them, else those of the nodes.
     pub pod_cidrs: Vec<IpNet>,

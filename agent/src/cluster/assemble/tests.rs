@@ -139,7 +139,11 @@ fn zone_and_pod_ranges_come_from_nodes_unless_the_mesh_names_them() {
 #[test]
 fn egress_is_refused_while_the_settings_were_never_understood() {
     let mut objects = mk_objects();
-    assert_eq!(assembled(&objects).config.egress, EgressMode::Allow);
+    let egress = |objects: &Objects| {
+        let config = assembled(objects).config;
+        (config.egress, config.deny_udp_egress)
+    };
+    assert_eq!(egress(&objects), (EgressMode::Allow, false));
     objects.mesh_config = MeshSettings::Undecodable;
-    assert_eq!(assembled(&objects).config.egress, EgressMode::Deny);
+    assert_eq!(egress(&objects), (EgressMode::Deny, true));
 }

@@ -9,7 +9,7 @@ pub(super) const PROGRAMS: &[(ProgramType, &str, &str)] = &[
     (
         ProgramType::CgroupSockAddr,
         "cgroup_sock_addr",
-        "capture of outgoing connections (connect4, connect6)",
+        "capture of outgoing connections (connect4, connect6), denyUdpEgress (sendmsg4, sendmsg6)",
     ),
     (
         ProgramType::SkLookup,
@@ -106,7 +106,7 @@ pub(super) const MAPS: &[(MapType, &str, &str, Need)] = &[
     (
         MapType::LpmTrie,
         "lpm_trie",
-        "addresses that are never captured",
+        "addresses that are never captured, and those inside the cluster",
         Need::Required,
     ),
     (MapType::RingBuf, "ringbuf", "weft debug trace drop", Need::Optional),

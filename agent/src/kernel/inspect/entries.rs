@@ -93,7 +93,7 @@ fn decode(scope: &Scope, name: &'static str, map: Map) -> Result<Vec<Entry>, Ins
             (json!({"address": address.ip()}), json!({}))
         }),
         map::PROBES | map::LEGS => hash(map, Tuple::socket_addrs, |key, seen| (tuple(key), sighting(seen, now))),
-        map::NEVER => prefixes(map),
+        map::NEVER | map::INSIDE => prefixes(map),
         map::COUNTERS => counters(map),
         map::LISTENERS => listeners(map),
         map::DROPS => return opaque("weft debug trace drop"),
@@ -199,7 +199,12 @@ fn pod_settings(settings: &PodSettings) -> Value {
 }
 
 fn pod_flags(flags: PodFlags) -> Value {
-    json!({"on_agent_failure": on_agent_failure(flags)})
+    json!({
+        "on_agent_failure": on_agent_failure(flags),
+        "captures_dns": flags.captures_dns(),
+        "denies_udp_egress": flags.denies_udp_egress(),
+        "passes": flags.passes(),
+    })
 }
 
 pub(super) fn on_agent_failure(flags: PodFlags) -> &'static str {
@@ -307,7 +312,9 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_value(entry).unwrap(),
-            json!({"pod": null, "key": {"netns_cookie": 4}, "value": {"on_agent_failure": "open"}})
+            json!({"pod": null, "key": {"netns_cookie": 4}, "value": {
+                "on_agent_failure": "open", "captures_dns": false, "denies_udp_egress": false, "passes": false,
+            }})
         );
     }
 }

@@ -123,6 +123,8 @@ fn attach_type_name(number: String) -> String {
         "3" => "sock_ops".to_owned(),
         "10" => "connect4".to_owned(),
         "11" => "connect6".to_owned(),
+        "14" => "sendmsg4".to_owned(),
+        "15" => "sendmsg6".to_owned(),
         "36" => "sk_lookup".to_owned(),
         _ => number,
     }

@@ -87,7 +87,11 @@ impl Pins {
             .and_then(Map::from_map_data)
             .and_then(HashMap::<_, u64, PodFlags>::try_from)
             .map_err(failed)?;
-        map.keys().collect::<Result<_, _>>().map_err(failed)
+        let marked = map.iter().filter_map(|entry| match entry {
+            Ok((_, flags)) if flags.passes() => None,
+            entry => Some(entry.map(|(cookie, _)| cookie)),
+        });
+        marked.collect::<Result<_, _>>().map_err(failed)
     }
 }
 
