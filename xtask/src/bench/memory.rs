@@ -48,7 +48,7 @@ pub(super) fn measure(plan: &Plan<'_>, topology: &Topology) -> Result<Vec<Memory
 }
 
 fn connections(plan: &Plan<'_>, target: &Target<'_>, idle: u64) -> Result<Memory> {
-    let (before, kernel_before) = (plan.resident(target)?, kernel()?);
+    let kernel_before = kernel()?;
     let mut command = Command::new(release("load"));
     command.args(["idle", &target.address.to_string(), &CONNECTIONS.to_string()]);
     let mut load = Program::start(target.client, Cpu::Load, command)?;
@@ -60,7 +60,8 @@ fn connections(plan: &Plan<'_>, target: &Target<'_>, idle: u64) -> Result<Memory
     Ok(Memory {
         way: target.way,
         idle,
-        per_connection: (after as f64 - before as f64) / CONNECTIONS as f64,
+        // From before the first target's connections: a proxy of two targets keeps the heap of the first.
+        per_connection: (after as f64 - idle as f64) / CONNECTIONS as f64,
         kernel_per_connection: (kernel_after as f64 - kernel_before as f64) / CONNECTIONS as f64,
         per_1000_workloads: None,
     })
