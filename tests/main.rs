@@ -5,6 +5,7 @@ mod capture;
 mod copy;
 mod debug;
 mod dns;
+mod egress;
 mod enrol;
 mod failure;
 mod found;

@@ -225,53 +225,6 @@ fn a_pods_own_address_and_a_headless_service_lead_to_that_pod_only() {
 }
 
 #[test]
-fn bytes_to_an_unknown_address_arrive_there_as_they_are() {
-    let mesh = Single::start();
-    let client = mesh.pod("mesh/client");
-    mesh.node
-        .netns()
-        .ip("address add 198.51.100.1/32 dev cni0\naddress add 2001:db8::1/128 dev cni0 nodad\n");
-    let app = mesh.node.serve(9000, App::Echo);
-    let words: Vec<u8> = (0..=255).collect();
-    for to in ["198.51.100.1:9000", "[2001:db8::1]:9000"] {
-        let stream = client.connect(to.parse().unwrap()).unwrap();
-        assert_eq!(Talk::ask(&stream, &words).unwrap(), words);
-        assert_eq!(app.seen().last().unwrap().local, to.parse::<SocketAddr>().unwrap());
-    }
-    wait::until(wait::PATIENCE, "two records", || {
-        records_from(&mesh.agent, &client).len() == 2
-    });
-    assert!(
-        records_from(&mesh.agent, &client)
-            .iter()
-            .all(|record| record["service"] == Value::Null)
-    );
-}
-
-#[test]
-fn egress_deny_refuses_unknown_addresses_and_nothing_else() {
-    let mesh = Single::start();
-    let client = mesh.pod("mesh/client");
-    let server = plain_web(&mesh, "a");
-    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("http", 80, 8080));
-    mesh.node.netns().ip("address add 198.51.100.1/32 dev cni0\n");
-    let _app = mesh.node.serve(9000, App::Who);
-    let unknown = "198.51.100.1:9000".parse().unwrap();
-    wait_served(&client, unknown);
-
-    mesh.apply(&Object::mesh_config(json!({ "egress": "Deny" })));
-    wait::until(wait::PATIENCE, "egress denied", || {
-        ask_some(&client, unknown, 1).is_empty()
-    });
-    refused(&client, unknown);
-    wait_served(&client, SERVICE.at(Family::V4, 80));
-    mesh.agent.record("the refusal", |record| {
-        record["reason"] == "egress_denied" && record["fault"] == "policy"
-    });
-    drop(server);
-}
-
-#[test]
 fn a_port_that_the_service_lacks_is_refused_by_name() {
     let mesh = Single::start();
     let client = mesh.pod("mesh/client");
@@ -360,7 +313,7 @@ fn web_with(mesh: &Mesh, node: usize, name: &str, app: App) -> (Pod, Server) {
 }
 
 /// The same outside the mesh.
-fn plain_web(mesh: &Single, name: &str) -> (Pod, Server) {
+pub(crate) fn plain_web(mesh: &Single, name: &str) -> (Pod, Server) {
     let pod = mesh.node.pod(&format!("plain/{name}")).label("app", "web").start();
     let app = pod.serve(8080, App::Who);
     (pod, app)
@@ -368,7 +321,7 @@ fn plain_web(mesh: &Single, name: &str) -> (Pod, Server) {
 
 /// Waits until an application that speaks first answers there. Before the agent knows the service, it dials an address
 /// that nobody has.
-fn wait_served(client: &Pod, to: SocketAddr) {
+pub(crate) fn wait_served(client: &Pod, to: SocketAddr) {
     wait::until(wait::PATIENCE, format!("{to} served"), || {
         let dial = client.dial(to).timeout(Duration::from_millis(300));
         dial.connect().and_then(Talk::line).is_ok()
@@ -383,7 +336,7 @@ fn ask(client: &Pod, to: SocketAddr, times: usize) -> BTreeMap<String, usize> {
 }
 
 /// Connects that often and counts who answered.
-fn ask_some(client: &Pod, to: SocketAddr, times: usize) -> BTreeMap<String, usize> {
+pub(crate) fn ask_some(client: &Pod, to: SocketAddr, times: usize) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for _ in 0..times {
         let Ok(answer) = client.connect(to).and_then(Talk::line) else {
@@ -396,7 +349,7 @@ fn ask_some(client: &Pod, to: SocketAddr, times: usize) -> BTreeMap<String, usiz
 }
 
 /// Checks that the client sees RST, at once or as the first thing after the handshake.
-fn refused(client: &Pod, to: SocketAddr) {
+pub(crate) fn refused(client: &Pod, to: SocketAddr) {
     let error = client.connect(to).and_then(Talk::hear).expect_err("a refusal");
     let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset];
     assert!(kinds.contains(&error.kind()), "{to}: {error}");
