@@ -10,7 +10,7 @@ use std::{
 use harness::{Addresses, App, Family, Object, Pod, Server, Talk, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::{Mesh, Single, records_from};
+use crate::mesh::{Mesh, Single};
 
 const SERVICE: Addresses = Addresses::service(10);
 
