@@ -198,14 +198,15 @@ fn ten_gibibytes_each_way_arrive_as_they_were_sent() {
     let lengths = [TEN_GIBIBYTES / 2, TEN_GIBIBYTES / 2];
     for ((pod, _), length) in paths.servers.iter().zip(lengths) {
         let stream = paths.client.connect(pod.addresses().at(Family::V4, 8080)).unwrap();
-        let checked = thread::scope(|scope| {
-            scope.spawn(|| {
-                Talk::send_pattern(&stream, length).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
+        let (sent, checked) = thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                Talk::send_pattern(&stream, length)?;
+                stream.shutdown(Shutdown::Write)
             });
-            Talk::check_pattern(&stream)
+            let checked = Talk::check_pattern(&stream);
+            (sender.join().unwrap(), checked)
         });
-        assert_eq!(checked.unwrap(), length);
+        assert_eq!(checked.map_err(|error| (error, sent)).unwrap(), length);
     }
     assert_eq!(
         record_from(&paths.mesh.agents[0], &paths.client)["bytes_sent"],

@@ -111,7 +111,9 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
     assert!(done.into_inner() > CYCLES, "the traffic flowed all the time");
 
     settled(before);
-    assert_eq!(BpfIds::pinned(&mesh.node.pins()), ids);
+    wait::until(wait::PATIENCE, "the pins of before", || {
+        BpfIds::pinned(&mesh.node.pins()) == ids
+    });
     wait::until(wait::PATIENCE, "no descriptor is left", || {
         mesh.agent.descriptors() <= descriptors
     });

@@ -134,10 +134,12 @@ impl Talk {
         let mut buffer = vec![0; 256 * 1024];
         let mut count: u64 = 0;
         loop {
-            let length = stream.read(&mut buffer)?;
-            if length == 0 {
-                return Ok(count);
-            }
+            let length = match stream.read(&mut buffer) {
+                Ok(0) => return Ok(count),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
             let mut checked = 0;
             while checked < length {
                 let at =

@@ -63,13 +63,14 @@ impl BpfIds {
             if path.is_dir() {
                 self.add_pinned(&path);
             } else if folder.ends_with("maps") {
-                self.maps
-                    .insert(MapInfo::from_pin(&path).expect("a pinned map can be opened").id());
+                // What cannot be opened was unpinned meanwhile.
+                self.maps.extend(MapInfo::from_pin(&path).map(|map| map.id()));
             } else if folder.ends_with("links") {
-                let link = FdLink::from(PinnedLink::from_pin(&path).expect("a pinned link can be opened"));
-                let link = link.info().expect("a link has an info");
-                self.links.insert(link.id());
-                self.programs.insert(link.program_id());
+                let link = PinnedLink::from_pin(&path).and_then(|link| FdLink::from(link).info());
+                if let Ok(link) = link {
+                    self.links.insert(link.id());
+                    self.programs.insert(link.program_id());
+                }
             }
         }
     }
