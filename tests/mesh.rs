@@ -107,12 +107,13 @@ pub(crate) fn wait_released(node: &Node, pod: &Pod) {
     });
 }
 
-/// Whether program, rules and listeners are there.
+/// Whether program, rules and listeners are there, and the last step has been taken.
 pub(crate) fn is_captured(node: &Node, pod: &Pod) -> bool {
-    pins(node, pod)
-        .join("links")
-        .read_dir()
-        .is_ok_and(|mut links| links.next().is_some())
+    node.captures(pod)
+        && pins(node, pod)
+            .join("links")
+            .read_dir()
+            .is_ok_and(|mut links| links.next().is_some())
         && has_rule(pod)
         && listeners(pod) >= 4
 }

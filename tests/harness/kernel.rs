@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path};
 
+use agent_common::{
+    PodFlags, PodSettings,
+    names::{self, map},
+};
 use aya::{
-    maps::{MapInfo, loaded_maps},
+    maps::{Array, HashMap, Map, MapData, MapInfo, loaded_maps},
     programs::{
         links::{FdLink, PinnedLink},
         loaded_links, loaded_programs,
@@ -74,6 +78,20 @@ impl BpfIds {
             }
         }
     }
+}
+
+/// Whether the connect programs mark what a pod opens: the last step of a capture. All of it is below a node's pins.
+pub(crate) fn marks(pins: &Path, uid: &str) -> bool {
+    let pins = pins.join(names::ABI);
+    let settings = pins.join(names::PODS).join(uid).join(names::MAPS).join(map::SETTINGS);
+    let pods = pins.join(names::MAPS).join(map::PODS);
+    let find = || {
+        let settings = Array::<_, PodSettings>::try_from(Map::Array(MapData::from_pin(settings)?))?;
+        let pods = HashMap::<_, u64, PodFlags>::try_from(Map::HashMap(MapData::from_pin(pods)?))?;
+        pods.get(&settings.get(&0, 0)?.cookie(), 0)
+    };
+    // What is not pinned marks nothing.
+    find().is_ok()
 }
 
 // === impl Census ===

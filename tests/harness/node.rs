@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use crate::{Addresses, App, Launch, Netns, Server, Start, lab::Shared, sweep};
+use crate::{Addresses, App, Launch, Netns, Pod, Server, Start, kernel, lab::Shared, sweep};
 
 /// A simulated node. Its routes to other nodes' pods go by a fixed rule, so nodes know nothing of each other.
 #[derive(Debug)]
@@ -123,10 +123,9 @@ impl Node {
         PathBuf::from(sweep::BPFFS).join("weft").join(&self.name)
     }
 
-    /// The neighbour entry of an address is dropped, as the network would when another machine took it over.
-    pub fn forget_neighbour(&self, address: IpAddr) {
-        // There may be none.
-        let _ = self.netns.try_ip(&format!("neigh del {address} dev cni0\n"));
+    /// Whether what the pod opens is captured.
+    pub fn captures(&self, pod: &Pod) -> bool {
+        kernel::marks(&self.pins(), pod.uid())
     }
 
     pub(crate) fn number(&self) -> u8 {
