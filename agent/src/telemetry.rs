@@ -23,7 +23,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-pub use access_log::{AccessLog, AccessLogFormat, UnknownFormat};
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;

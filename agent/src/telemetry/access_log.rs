@@ -4,10 +4,8 @@
 //! which are counted, and never a connection's time.
 
 use std::{
-    fmt,
     io::{self, Write},
     mem,
-    str::FromStr,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
@@ -29,11 +27,6 @@ pub enum AccessLogFormat {
     Off,
 }
 
-/// A format that does not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the access log's format is json, text or off")]
-pub struct UnknownFormat;
-
 /// Writes the lines; the last ones are written before it is dropped.
 #[derive(Debug)]
 pub struct AccessLog {
@@ -52,31 +45,6 @@ struct Shared {
 struct Queue {
     waiting: Vec<(SystemTime, Report)>,
     closed: bool,
-}
-
-// === impl AccessLogFormat ===
-
-impl FromStr for AccessLogFormat {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        match text {
-            "json" => Ok(Self::Json),
-            "text" => Ok(Self::Text),
-            "off" => Ok(Self::Off),
-            _ => Err(UnknownFormat),
-        }
-    }
-}
-
-impl fmt::Display for AccessLogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Json => "json",
-            Self::Text => "text",
-            Self::Off => "off",
-        })
-    }
 }
 
 // === impl AccessLog ===

@@ -43,14 +43,6 @@ fn a_stalled_reader_costs_lines_and_no_time() {
     drop(unblock);
 }
 
-#[test]
-fn formats_are_read_as_they_are_shown() {
-    for format in [AccessLogFormat::Json, AccessLogFormat::Text, AccessLogFormat::Off] {
-        assert_eq!(format.to_string().parse(), Ok(format));
-    }
-    assert_eq!("xml".parse::<AccessLogFormat>(), Err(UnknownFormat));
-}
-
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>);
 
