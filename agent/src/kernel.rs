@@ -43,7 +43,7 @@ use tokio::sync::{broadcast, watch};
 pub use change::{Captured, Change, Departure, Listeners, PerFamily};
 pub use config::{Config, Dns, ProgramLog};
 pub use drops::Dropped;
-pub use error::KernelError;
+pub use error::{KernelError, with_causes};
 pub use hold::Hold;
 pub use maps::Counters;
 pub use routing::{Drift, drift, remove};

@@ -65,7 +65,7 @@ pub fn run(args: DebugArgs) -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if error.reader_left() => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("Error: {}", output::with_causes(&error)));
+            output::note(&format!("Error: {}", crate::kernel::with_causes(&error)));
             ExitCode::FAILURE
         }
     }

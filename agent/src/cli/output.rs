@@ -1,9 +1,6 @@
 //! How every command prints: a table for people, JSON for programs.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -147,12 +144,6 @@ pub(super) fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String
 pub(super) fn note(text: &str) {
     // Where standard error is closed nobody is there to be told.
     let _closed = writeln!(io::stderr(), "{text}");
-}
-
-/// An error with all its causes, on one line.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

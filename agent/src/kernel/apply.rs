@@ -8,7 +8,7 @@ use super::{
     Change, Departure, Dns, Kernel, KernelError, PodStatus, Status,
     capture::{Candidate, Following, Moved, Tell},
     desired::{Current, Desired, Known, Plan, Terms},
-    error::CaptureError,
+    error::{CaptureError, with_causes},
     hold::Released,
     locate::{Namespaces, Waiting},
     maps::PodMaps,
@@ -107,7 +107,7 @@ impl Kernel {
             }
             Ok(Following::OtherFamilies) => {}
             Err(error) => {
-                tracing::warn!(%uid, error = %causes(&error), "Pod is captured anew: its addresses cannot be followed");
+                tracing::warn!(%uid, error = %with_causes(&error), "Pod is captured anew: its addresses cannot be followed");
             }
         }
         self.release(vec![(uid, Departure::Left)], desired, changes).await
@@ -229,7 +229,7 @@ impl Kernel {
     }
 
     fn wait(&mut self, uid: &PodUid, error: &CaptureError) {
-        let reason: Arc<str> = causes(error).into();
+        let reason: Arc<str> = with_causes(error).into();
         let now = Instant::now();
         let before = self.waiting.get(uid);
         if before.is_none_or(|before| before.reason != reason) {
@@ -349,20 +349,8 @@ fn serves_dns(pod: &Pod) -> bool {
 /// Says what failed where the work goes on without it.
 pub(super) fn said<E: std::error::Error>(what: &'static str, result: Result<(), E>) {
     if let Err(error) = result {
-        tracing::warn!(error = %causes(&error), "{what}");
+        tracing::warn!(error = %with_causes(&error), "{what}");
     }
-}
-
-/// An error with all its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 const DNS_PORT: u16 = 53;

@@ -4,12 +4,13 @@
 
 mod uses;
 
-use std::{borrow::Cow, error::Error, fs, iter, path::Path};
+use std::{borrow::Cow, error::Error, fs, path::Path};
 
 use aya::sys::{is_helper_supported, is_map_supported, is_program_supported};
 use serde::{Deserialize, Serialize};
 
 use self::uses::{CAPABILITIES, HELPERS, MAPS, PROGRAMS};
+use super::error::with_causes;
 use crate::net::NetNs;
 
 /// One thing that Weft uses of the kernel.
@@ -224,11 +225,6 @@ fn mount_point(mounts: &str, kind: &str) -> Option<String> {
         let (_, place, found) = (fields.next()?, fields.next()?, fields.next()?);
         (found == kind).then(|| place.to_owned())
     })
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Context {
             Err(error @ (AgentError::Unreachable { .. } | AgentError::Silent { .. })) => {
                 output::note(&format!(
                     "{}: only what the kernel knows is shown",
-                    output::with_causes(&error)
+                    crate::kernel::with_causes(&error)
                 ));
                 Ok(None)
             }

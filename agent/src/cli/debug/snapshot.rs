@@ -84,7 +84,7 @@ impl<R> From<Result<Vec<R>, DebugError>> for Section<R> {
         match result {
             Ok(rows) => Self::Rows(rows),
             Err(error) => Self::Missing {
-                missing: crate::cli::output::with_causes(&error),
+                missing: crate::kernel::with_causes(&error),
             },
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn drops(context: &mut Context) -> Result<Outcome, DebugError> {
         Ok(()) => output::note("The agent ended: what the kernel programs refuse is shown"),
         Err(error @ (AgentError::Unreachable { .. } | AgentError::Broken { .. })) => output::note(&format!(
             "{}: what the kernel programs refuse is shown",
-            output::with_causes(&error)
+            crate::kernel::with_causes(&error)
         )),
         Err(error) => return Err(error.into()),
     }
