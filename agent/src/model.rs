@@ -7,6 +7,7 @@
 //! Pure: no tokio, no kube, no aya, no rustls.
 
 mod candidates;
+mod identity;
 mod index;
 mod mesh;
 mod name;
@@ -18,6 +19,7 @@ mod service;
 mod view;
 
 pub use candidates::{Candidates, Family, Place, merge_endpoints};
+pub use identity::{Identity, InvalidIdentity};
 pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
 pub use name::{ObjectName, PodUid};
 pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};

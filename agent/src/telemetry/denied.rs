@@ -11,6 +11,24 @@ pub enum Denied {
     NoEndpoint,
     /// The egress mode forbids addresses that are not in the model.
     EgressDenied,
+    /// An AuthorizationPolicy of the destination forbids it.
+    PolicyDenied,
+    /// The destination is Strict, and the client does not speak mutual TLS.
+    PlaintextRefused,
+    /// The destination must speak mutual TLS, and does not.
+    PeerNotInMesh,
+    /// The deny-list names the peer.
+    IdentityDenied,
+    /// The pod has no valid certificate of its own yet.
+    NoCertificate,
+    /// The peer's certificate is not that of the pod that was dialled, or of this mesh.
+    PeerNotVerified,
+    /// The TLS handshake or a record of it failed for another reason than the certificate.
+    TlsFailed,
+    /// The peer's bytes are not of the agents' protocol.
+    ProtocolViolation,
+    /// The network between two pods of this node lets nothing pass: no lease.
+    PathRefused,
     /// Every endpoint tried answered with RST.
     UpstreamRefused,
     /// No endpoint answered in time.
@@ -58,6 +76,15 @@ impl Denied {
             Self::NoSuchPort => "no_such_port",
             Self::NoEndpoint => "no_endpoint",
             Self::EgressDenied => "egress_denied",
+            Self::PolicyDenied => "policy_denied",
+            Self::PlaintextRefused => "plaintext_refused",
+            Self::PeerNotInMesh => "peer_not_in_mesh",
+            Self::IdentityDenied => "identity_denied",
+            Self::NoCertificate => "no_certificate",
+            Self::PeerNotVerified => "peer_not_verified",
+            Self::TlsFailed => "tls_failed",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::PathRefused => "path_refused",
             Self::UpstreamRefused => "upstream_refused",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -76,11 +103,24 @@ impl Denied {
     pub fn fault(self) -> Fault {
         match self {
             Self::DirectCall => Fault::Client,
-            Self::NoSuchPort | Self::EgressDenied | Self::PodConnectionLimit | Self::Killed => Fault::Policy,
-            Self::NoEndpoint | Self::UpstreamRefused | Self::UpstreamTimeout | Self::UpstreamUnreachable => {
-                Fault::Upstream
-            }
-            Self::DescriptorLimit
+            Self::NoSuchPort
+            | Self::EgressDenied
+            | Self::PodConnectionLimit
+            | Self::Killed
+            | Self::PolicyDenied
+            | Self::PlaintextRefused
+            | Self::PeerNotInMesh
+            | Self::IdentityDenied
+            | Self::PathRefused => Fault::Policy,
+            Self::NoEndpoint
+            | Self::UpstreamRefused
+            | Self::UpstreamTimeout
+            | Self::UpstreamUnreachable
+            | Self::PeerNotVerified
+            | Self::TlsFailed
+            | Self::ProtocolViolation => Fault::Upstream,
+            Self::NoCertificate
+            | Self::DescriptorLimit
             | Self::BufferLimit
             | Self::PortsExhausted
             | Self::PodGone
