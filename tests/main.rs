@@ -3,6 +3,7 @@
 
 mod capture;
 mod copy;
+mod counts;
 mod debug;
 mod dns;
 mod egress;
@@ -10,6 +11,7 @@ mod enrol;
 mod failure;
 mod found;
 mod harness_itself;
+mod hello;
 mod hostile_pod;
 mod limits;
 mod manifests;

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
+use agent_common::names;
 use harness::{Agent, Lab, Node, Object, Pod, wait};
 use serde_json::Value;
 
@@ -135,7 +136,7 @@ pub(crate) fn has_rule(pod: &Pod) -> bool {
 
 /// The folder of the pod's pins.
 pub(crate) fn pins(node: &Node, pod: &Pod) -> std::path::PathBuf {
-    node.pins().join("v1/pods").join(pod.uid())
+    node.pins().join(names::ABI).join(names::PODS).join(pod.uid())
 }
 
 /// The listeners on loopback in the pod's namespace: the agent's, unless an application listens there.

@@ -3,9 +3,11 @@
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use harness::{App, Dial, Family, Pod, Talk};
-use serde_json::Value;
 
-use crate::mesh::{Mesh, Single};
+use crate::{
+    counts::{Counts, DUMP},
+    mesh::{Mesh, Single},
+};
 
 #[test]
 fn a_connection_from_outside_the_mesh_is_inbound_and_one_leg() {
@@ -138,36 +140,6 @@ fn a_connection_between_nodes_is_outbound_at_one_and_inbound_at_the_other() {
     }
 }
 
-/// What the kernel programs of a node counted, by reason.
-struct Counts(Vec<(String, u64)>);
-
-// === impl Counts ===
-
-impl Counts {
-    fn of(dump: &Value) -> Self {
-        let entries = dump.as_array().expect("a dump is a list");
-        let count = |entry: &Value| {
-            let reason = entry["key"]["reason"].as_str().expect("a counter has a reason");
-            (
-                reason.to_owned(),
-                entry["value"]["count"].as_u64().expect("a count is a number"),
-            )
-        };
-        let mut counts: Vec<_> = entries.iter().map(count).collect();
-        counts.sort();
-        Self(counts)
-    }
-
-    /// What was counted between these and `later`.
-    fn rise<'a>(&self, later: &'a Self) -> Vec<(&'a str, u64)> {
-        let pairs = self.0.iter().zip(&later.0);
-        pairs
-            .map(|((_, before), (reason, after))| (reason.as_str(), after - before))
-            .filter(|(_, rise)| *rise > 0)
-            .collect()
-    }
-}
-
 fn counts(mesh: &Single) -> Counts {
     Counts::of(&mesh.agent.debug(DUMP))
 }
@@ -176,5 +148,3 @@ fn hello(from: &Pod, to: SocketAddr) {
     let stream = from.connect(to).unwrap();
     assert_eq!(Talk::ask(&stream, b"hello").unwrap(), b"hello");
 }
-
-const DUMP: &[&str] = &["map", "dump", "COUNTERS"];

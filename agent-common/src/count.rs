@@ -46,13 +46,23 @@ pub enum Count {
     AssignFailed,
     /// connect() or sendmsg(): refused, a datagram would leave the cluster.
     UdpEgressDenied,
+    /// A SYN of the agent asked whether the other end has an agent.
+    Asked,
+    /// A SYN-ACK of the agent answered a SYN that asked.
+    Answered,
+    /// An agent of this mesh was heard, in a SYN or a SYN-ACK.
+    Heard,
+    /// A connection to the pod came by a SYN cookie: who was to be heard is not known.
+    Cookie,
+    /// The option by which agents know each other found no room in a segment.
+    NoRoom,
 }
 
 // === impl Count ===
 
 impl Count {
     /// Every reason, in the order of their indices.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::Marked,
         Self::NeverCaptured,
         Self::Exempt,
@@ -74,6 +84,11 @@ impl Count {
         Self::Stray,
         Self::AssignFailed,
         Self::UdpEgressDenied,
+        Self::Asked,
+        Self::Answered,
+        Self::Heard,
+        Self::Cookie,
+        Self::NoRoom,
     ];
 
     /// Where the counter lies in the map.
@@ -111,6 +126,11 @@ impl Count {
             Self::Stray => "stray",
             Self::AssignFailed => "assign_failed",
             Self::UdpEgressDenied => "udp_egress_denied",
+            Self::Asked => "asked",
+            Self::Answered => "answered",
+            Self::Heard => "heard",
+            Self::Cookie => "cookie",
+            Self::NoRoom => "no_room",
         }
     }
 }

@@ -6,11 +6,13 @@
 
 pub mod mark;
 pub mod names;
+pub mod priority;
 pub mod time;
 
 mod address;
 mod count;
 mod drop;
+mod hello;
 mod layout;
 mod settings;
 mod sighting;
@@ -19,6 +21,7 @@ mod tuple;
 pub use address::{Address, SocketAddress};
 pub use count::Count;
 pub use drop::DropEvent;
+pub use hello::{Direction, Hello, MeshId};
 pub use settings::{NodeSettings, PodFlags, PodSettings, Slot};
 pub use sighting::Sighting;
 pub use tuple::Tuple;

@@ -11,6 +11,9 @@ pub const CAPTURED: u32 = 0x1000_0000;
 /// Set by the agent on each of its own sockets: never captured.
 pub const OURS: u32 = 0x2000_0000;
 
+/// Set by the agent beside [`OURS`] on connections to addresses inside the cluster: their SYN asks whether an agent answers.
+pub const ASKS: u32 = 0x4000_0000;
+
 /// The routing table which holds the local default route. "we" in ASCII, above the tables that people number by hand.
 pub const TABLE: u32 = 0x7765;
 

@@ -1,7 +1,7 @@
 //! Names of programs, maps and pins.
 //!
 //! ```text
-//! <bpffs>/weft/<node>/v1/maps/<map>               maps of the whole node
+//! <bpffs>/weft/<node>/v2/maps/<map>               maps of the whole node
 //!                        links/<program>          links of the whole node
 //!                        pods/<uid>/maps/<map>    maps of one pod
 //!                        pods/<uid>/links/<program>
@@ -10,7 +10,7 @@
 //! bpffs refuses names with a dot (`bpf_lookup`, 6.18), so a node's name is written with [`DOT`] in its place.
 
 /// The layout of the maps: part of every pin's path, so that pins of another layout are never opened.
-pub const ABI: &str = "v1";
+pub const ABI: &str = "v2";
 
 /// The folder of everything pinned, directly below the bpffs.
 pub const ROOT: &str = "weft";
@@ -40,8 +40,8 @@ pub mod program {
     pub const SENDMSG4: &str = "sendmsg4";
     /// The same for IPv6.
     pub const SENDMSG6: &str = "sendmsg6";
-    /// Records the agent's connections to applications; at the cgroup above the agent.
-    pub const LEGS: &str = "legs";
+    /// Greets other agents and records the agent's connections to applications; at the cgroup above the agent.
+    pub const OWN_SOCKETS: &str = "own_sockets";
     /// Records the kubelet's probes; at the kubelet's cgroup.
     pub const PROBES: &str = "probes";
     /// Gives connections to the agent's listeners; an instance for each pod's namespace.

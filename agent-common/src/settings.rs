@@ -1,15 +1,17 @@
 //! What the agent tells the kernel programs, per node and per pod.
 
-use crate::layout::map_value;
+use crate::{MeshId, layout::map_value};
 
 /// What the node-wide programs know, the value of [`crate::names::map::NODE`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct NodeSettings {
     host_cookie: u64,
     build: u64,
     cgroup: u64,
     kubelet_cgroup: u64,
+    mesh: MeshId,
+    knows_mesh: u32,
 }
 
 /// What the connect programs know of an enrolled pod, the value of [`crate::names::map::PODS`].
@@ -45,7 +47,7 @@ pub enum Slot {
     DnsV6,
 }
 
-map_value!(NodeSettings, 32);
+map_value!(NodeSettings, 40);
 map_value!(PodFlags, 4);
 map_value!(PodSettings, 56);
 
@@ -59,6 +61,8 @@ impl NodeSettings {
             build,
             cgroup: 0,
             kubelet_cgroup: 0,
+            mesh: MeshId::new([0; 4]),
+            knows_mesh: 0,
         }
     }
 
@@ -72,6 +76,19 @@ impl NodeSettings {
     #[must_use]
     pub const fn with_kubelet_cgroup(self, kubelet_cgroup: u64) -> Self {
         Self { kubelet_cgroup, ..self }
+    }
+
+    /// Sets the id of the mesh, as far as it is known.
+    #[must_use]
+    pub const fn with_mesh(self, mesh: Option<MeshId>) -> Self {
+        match mesh {
+            Some(mesh) => Self {
+                mesh,
+                knows_mesh: 1,
+                ..self
+            },
+            None => Self { knows_mesh: 0, ..self },
+        }
     }
 
     /// The cookie of the namespace in which the kubelet runs.
@@ -88,6 +105,12 @@ impl NodeSettings {
     /// The id of the cgroup above all pods to which programs are attached; 0 before that.
     pub const fn cgroup(&self) -> u64 {
         self.cgroup
+    }
+
+    /// The id of the mesh; none while no certificate authority has told it.
+    #[inline(always)]
+    pub const fn mesh(&self) -> Option<MeshId> {
+        if self.knows_mesh == 0 { None } else { Some(self.mesh) }
     }
 
     /// The id of the kubelet's cgroup to which its program is attached; 0 before that.
@@ -267,6 +290,15 @@ mod tests {
             PodSettings::new(1, 2).with_probe_ports(&ports).probe_ports().count(),
             PodSettings::PROBE_PORTS
         );
+    }
+
+    #[test]
+    fn a_mesh_of_zeros_is_one_and_none_is_none() {
+        let settings = NodeSettings::new(1, 2);
+        assert_eq!(settings.mesh(), None);
+        let zeros = MeshId::new([0; 4]);
+        assert_eq!(settings.with_mesh(Some(zeros)).mesh(), Some(zeros));
+        assert_eq!(settings.with_mesh(Some(zeros)).with_mesh(None).mesh(), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod socket;
 
 pub(crate) use connect::Connect;
 pub(crate) use lookup::{Lookup, Transport};
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Event, Place, Segment, Socket};
 
 /// Reads a field of a context by itself.
 ///

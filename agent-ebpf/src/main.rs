@@ -1,4 +1,4 @@
-//! Weft's kernel programs: entries only. What they decide stands in `connect`, `datagram`, `lookup` and `sockops`.
+//! Weft's kernel programs: entries only. What they decide stands in `connect`, `datagram`, `hello`, `lookup` and `sockops`.
 //!
 //! A function must not bear its section's name (`sockops`, `sk_lookup`): bpf-linker says "already defined".
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -10,6 +10,7 @@
 mod connect;
 mod ctx;
 mod datagram;
+mod hello;
 mod lookup;
 mod maps;
 mod sockops;
@@ -51,10 +52,10 @@ mod entries {
         allow(datagram::send(&ctx::Connect::v6(&ctx)))
     }
 
-    /// Records the agent's connections to applications.
+    /// Greets other agents, and records the agent's connections to applications.
     #[sock_ops]
-    pub(crate) fn legs(ctx: SockOpsContext) -> u32 {
-        sockops::record_leg(&ctx::Socket::new(&ctx));
+    pub(crate) fn own_sockets(ctx: SockOpsContext) -> u32 {
+        sockops::follow(&ctx::Socket::new(&ctx));
         CONTINUE
     }
 
@@ -81,7 +82,7 @@ mod entries {
         }
     }
 
-    /// The return value of a sockops program, which the callbacks used here ignore.
+    /// The return value of a sockops program: 0 would have the kernel report failure where it asks for more than an event.
     const CONTINUE: u32 = 1;
     const SK_DROP: u32 = 0;
     const SK_PASS: u32 = 1;

@@ -1,7 +1,7 @@
 //! Every map, and typed access to it. Names are those of `agent_common::names::map`.
 
 use agent_common::{
-    Address, Count, DropEvent, NodeSettings, PodFlags, PodSettings, Sighting, Slot, SocketAddress, Tuple,
+    Address, Count, DropEvent, MeshId, NodeSettings, PodFlags, PodSettings, Sighting, Slot, SocketAddress, Tuple,
     time::{HEARTBEAT_LIMIT, TUPLE_LIFE, fresh},
 };
 use aya_ebpf::{
@@ -92,6 +92,12 @@ pub(crate) fn inside(address: Address) -> bool {
 #[inline(always)]
 pub(crate) fn host_cookie() -> Option<u64> {
     NODE.get(0).map(NodeSettings::host_cookie)
+}
+
+/// The id of the mesh, once the agent knows it.
+#[inline(always)]
+pub(crate) fn mesh() -> Option<MeshId> {
+    NODE.get(0).and_then(NodeSettings::mesh)
 }
 
 /// Whether the address is one of this pod's.

@@ -1,4 +1,6 @@
-//! Which 4-tuples a pod's program must let through: the agent's own connections to applications, and the kubelet's probes.
+//! What sockets do that are none of a pod's: the agent's own greet and are recorded, and the kubelet's probes are recorded.
+//!
+//! What is recorded are the 4-tuples that a pod's program must let through.
 
 use agent_common::{
     Count,
@@ -7,14 +9,32 @@ use agent_common::{
 use aya_log_ebpf::debug;
 
 use crate::{
-    ctx::Socket,
+    ctx::{Event, Socket},
+    hello,
     maps::{self, Record},
 };
 
+/// Follows a socket of the agent.
+#[inline(always)]
+pub(crate) fn follow(socket: &Socket<'_>) {
+    match socket.event() {
+        Event::Connects => {
+            record_leg(socket);
+            hello::connects(socket);
+        }
+        Event::Listens => hello::listens(socket),
+        Event::Measures => hello::has_room(socket),
+        Event::Writes => hello::writes(socket),
+        Event::Connected => hello::connected(socket),
+        Event::Accepted => hello::accepted(socket),
+        Event::Other => {}
+    }
+}
+
 /// Records a connection of the agent to an application of an enrolled pod.
 #[inline(always)]
-pub(crate) fn record_leg(socket: &Socket<'_>) {
-    if !socket.connects() || !socket.mark().is_some_and(is_leg) || maps::pod(socket.netns_cookie()).is_none() {
+fn record_leg(socket: &Socket<'_>) {
+    if !socket.mark().is_some_and(is_leg) || maps::pod(socket.netns_cookie()).is_none() {
         return;
     }
     debug!(socket, "leg to port {}", socket.tuple().destination_port());
@@ -24,7 +44,7 @@ pub(crate) fn record_leg(socket: &Socket<'_>) {
 /// Records a connection of the kubelet. Only from the host's own namespace: what else shares the cgroup is no kubelet.
 #[inline(always)]
 pub(crate) fn record_probe(socket: &Socket<'_>) {
-    if !socket.connects() || maps::host_cookie() != Some(socket.netns_cookie()) {
+    if socket.event() != Event::Connects || maps::host_cookie() != Some(socket.netns_cookie()) {
         return;
     }
     debug!(socket, "probe of port {}", socket.tuple().destination_port());

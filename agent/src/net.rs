@@ -20,6 +20,7 @@ mod route;
 mod rule;
 mod silence;
 mod socket;
+mod spoken;
 mod sysctl;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,4 +41,5 @@ pub use route::{LocalDefault, default_device};
 pub use rule::{Packets, Rule};
 pub use silence::{SendPolicy, SendVerdict};
 pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
+pub use spoken::{Spoken, spoken};
 pub use sysctl::Sysctl;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use agent_common::{
-    PodFlags, PodSettings,
+    MeshId, NodeSettings, PodFlags, PodSettings,
     names::{self, map},
 };
 use aya::{
@@ -92,6 +92,17 @@ pub(crate) fn marks(pins: &Path, uid: &str) -> bool {
     };
     // What is not pinned marks nothing.
     find().is_ok()
+}
+
+/// Tells a node's kernel programs the id of the mesh. All of it is below the node's pins.
+pub(crate) fn know_mesh(pins: &Path, id: MeshId) {
+    let node = pins.join(names::ABI).join(names::MAPS).join(map::NODE);
+    let write = || {
+        let mut node = Array::<_, NodeSettings>::try_from(Map::Array(MapData::from_pin(node)?))?;
+        let settings = node.get(&0, 0)?;
+        node.set(0, settings.with_mesh(Some(id)), 0)
+    };
+    write().expect("the node's settings are pinned");
 }
 
 // === impl Census ===

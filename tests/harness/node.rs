@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use agent_common::MeshId;
+
 use crate::{Addresses, App, Launch, Netns, Pod, Server, Start, kernel, lab::Shared, sweep};
 
 /// A simulated node. Its routes to other nodes' pods go by a fixed rule, so nodes know nothing of each other.
@@ -126,6 +128,11 @@ impl Node {
     /// Whether what the pod opens is captured.
     pub fn captures(&self, pod: &Pod) -> bool {
         kernel::marks(&self.pins(), pod.uid())
+    }
+
+    /// Tells the node's kernel programs the id of the mesh.
+    pub fn knows_mesh(&self, id: MeshId) {
+        kernel::know_mesh(&self.pins(), id);
     }
 
     pub(crate) fn number(&self) -> u8 {

@@ -1,7 +1,7 @@
 //! What really passes in a namespace, as a packet socket sees it.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsRawFd as _, OwnedFd},
     sync::{
@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use crate::Netns;
+use crate::{Netns, relay::PACKET_OUTGOING, segment::place_of};
 
 /// Remembers the head of each TCP and UDP packet on one interface while it lives.
 #[derive(Debug)]
@@ -40,8 +40,17 @@ pub struct Packet {
     pub way: Way,
     /// TCP flags; none for UDP.
     pub flags: Option<Flags>,
+    /// The options of a TCP segment.
+    pub options: Options,
     /// The length of what TCP or UDP carries.
     pub payload: usize,
+}
+
+/// The options of a TCP segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    bytes: [u8; 40],
+    length: usize,
 }
 
 /// Whether a packet leaves the namespace.
@@ -111,6 +120,11 @@ impl Packet {
         self.flags.is_some_and(|Flags(flags)| flags & (SYN | ACK) == SYN)
     }
 
+    /// Whether it answers what opens a TCP connection.
+    pub fn is_syn_ack(&self) -> bool {
+        self.flags.is_some_and(|Flags(flags)| flags & (SYN | ACK) == SYN | ACK)
+    }
+
     /// Whether it resets a TCP connection.
     pub fn is_reset(&self) -> bool {
         self.flags.is_some_and(|Flags(flags)| flags & RST != 0)
@@ -156,8 +170,42 @@ impl Packet {
             destination: SocketAddr::new(addresses[1], port(2)?),
             way,
             flags,
+            options: flags.map_or(Options::NONE, |_| Options::of(segment.get(20..own_head))),
             payload: total.saturating_sub(head + own_head),
         })
+    }
+}
+
+// === impl Options ===
+
+impl Options {
+    const NONE: Self = Self {
+        bytes: [0; 40],
+        length: 0,
+    };
+
+    /// The bytes of the first option of a kind, kind and length among them.
+    pub fn find(&self, kind: u8) -> Option<&[u8]> {
+        let options = &self.bytes[..self.length];
+        options.get(place_of(options, kind)?)
+    }
+
+    fn of(segment: Option<&[u8]>) -> Self {
+        let options = segment.unwrap_or_default();
+        let mut bytes = [0; 40];
+        bytes[..options.len()].copy_from_slice(options);
+        Self {
+            bytes,
+            length: options.len(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes[..self.length]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -186,9 +234,6 @@ fn listen(socket: &OwnedFd, index: usize, packets: &Mutex<Vec<Packet>>, stop: &A
         }
     }
 }
-
-/// `PACKET_OUTGOING` of linux/if_packet.h.
-const PACKET_OUTGOING: u8 = 4;
 
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -74,7 +74,9 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
-    let mut capture = Capture::start(kernel, mesh);
+    // Whoever obtains the pods' identities learns the mesh's id with them.
+    let (_mesh_id, mesh_ids) = watch::channel(None);
+    let mut capture = Capture::start(kernel, mesh, mesh_ids);
     let mut answers = Answers {
         manifests,
         proxy,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agent_common::MeshId;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_local},
@@ -31,10 +32,14 @@ pub(super) struct CaptureEnded;
 
 impl Capture {
     /// Starts the task. Needs a local runtime.
-    pub(super) fn start(kernel: Kernel, mesh: watch::Receiver<Arc<Mesh>>) -> Self {
+    pub(super) fn start(
+        kernel: Kernel,
+        mesh: watch::Receiver<Arc<Mesh>>,
+        mesh_id: watch::Receiver<Option<MeshId>>,
+    ) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
         let stop = CancellationToken::new();
-        let task = spawn_local(kernel.run(mesh, sender, stop.clone()));
+        let task = spawn_local(kernel.run(mesh, mesh_id, sender, stop.clone()));
         Self { changes, stop, task }
     }
 

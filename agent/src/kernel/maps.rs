@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, os::fd::AsRawFd};
 
 use agent_common::{
-    Address, Count, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress,
+    Address, Count, MeshId, NodeSettings, PodFlags, PodSettings, Slot, SocketAddress,
     names::map::{COUNTERS, EXEMPT, INSIDE, LISTENERS, NEVER, NODE, OWN, PODS, SETTINGS},
 };
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, SockMap, lpm_trie::Key};
@@ -60,6 +60,12 @@ impl NodeMaps {
 
     pub(super) fn set_settings(&mut self, settings: NodeSettings) -> Result<(), KernelError> {
         self.settings.set(0, settings, 0).map_err(KernelError::map(NODE))
+    }
+
+    /// Sets the id of the mesh.
+    pub(super) fn know_mesh(&mut self, id: MeshId) -> Result<(), KernelError> {
+        let settings = self.settings()?;
+        self.set_settings(settings.with_mesh(Some(id)))
     }
 
     /// Begins to mark what a namespace connects to, or changes what happens to it while the agent is away.

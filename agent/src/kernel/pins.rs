@@ -197,12 +197,12 @@ mod tests {
         let pins = NodePins::of(Path::new("/bpf"), "ip-10-0-0-1.internal");
         assert_eq!(
             pins.link("connect4"),
-            Path::new("/bpf/weft/ip-10-0-0-1_internal/v1/links/connect4")
+            Path::new("/bpf/weft/ip-10-0-0-1_internal/v2/links/connect4")
         );
         let pod = pins.pod(&PodUid::new("../x"));
         assert_eq!(
             pod.map("OWN"),
-            Path::new("/bpf/weft/ip-10-0-0-1_internal/v1/pods/___x/maps/OWN")
+            Path::new("/bpf/weft/ip-10-0-0-1_internal/v2/pods/___x/maps/OWN")
         );
     }
 

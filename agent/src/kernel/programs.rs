@@ -4,7 +4,7 @@ use std::error::Error;
 
 use agent_common::{
     NodeSettings,
-    names::program::{CONNECT4, CONNECT6, LEGS, LOOKUP, PROBES, SENDMSG4, SENDMSG6},
+    names::program::{CONNECT4, CONNECT6, LOOKUP, OWN_SOCKETS, PROBES, SENDMSG4, SENDMSG6},
 };
 use aya::{
     Ebpf,
@@ -80,7 +80,12 @@ impl NodePrograms {
         } else {
             0
         };
-        maps.set_settings(wanted.with_cgroup(cgroup.id()).with_kubelet_cgroup(kubelet_cgroup))
+        maps.set_settings(
+            wanted
+                .with_cgroup(cgroup.id())
+                .with_kubelet_cgroup(kubelet_cgroup)
+                .with_mesh(before.mesh()),
+        )
     }
 
     /// Attaches the program that recognises probes to the kubelet's cgroup, once there is one, and whenever it is another.
@@ -130,8 +135,9 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &'static str, cgroup: &Cgroup) -> Res
     }
 }
 
-/// What stands above all pods. The agent's connections are recorded before any is captured.
-const ABOVE_PODS: [&str; 5] = [LEGS, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6];
+/// What stands above all pods. The agent's connections are recorded before any is captured,
+/// and its listeners, opened later, greet.
+const ABOVE_PODS: [&str; 5] = [OWN_SOCKETS, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6];
 
 /// What refuses datagrams and captures nothing.
 const SENDS: [&str; 2] = [SENDMSG4, SENDMSG6];

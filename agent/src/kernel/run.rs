@@ -1,10 +1,12 @@
 //! The one task that writes: it follows the mesh, the pods' namespaces and the kubelet until it is told to stop.
 
 use std::{
+    future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use agent_common::MeshId;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -39,17 +41,19 @@ impl Kernel {
     /// Keeps the kernel as the mesh says until `stop`, then takes the listeners back: pods that fail open pass by the
     /// agent from then on, the others wait for the next one. What is pinned stays.
     ///
-    /// A mesh of generation 0 is none: nothing is done before the first real one.
+    /// A mesh of generation 0 is none: nothing is done before the first real one. While the mesh's id is not known, the
+    /// last one known holds, that of an agent before this one among them; without any nobody is greeted.
     pub async fn run(
         mut self,
         mut mesh: watch::Receiver<Arc<Mesh>>,
+        mut mesh_id: watch::Receiver<Option<MeshId>>,
         changes: mpsc::Sender<Change>,
         stop: CancellationToken,
     ) {
         let mut beside = JoinSet::new();
         tokio::select! {
             () = stop.cancelled() => {}
-            _stopped = self.follow_mesh(&mut mesh, &changes, &mut beside) => {}
+            _stopped = self.follow_mesh(&mut mesh, &mut mesh_id, &changes, &mut beside) => {}
         }
         beside.shutdown().await;
         self.suspend().await;
@@ -58,6 +62,7 @@ impl Kernel {
     async fn follow_mesh(
         &mut self,
         mesh: &mut watch::Receiver<Arc<Mesh>>,
+        mesh_id: &mut watch::Receiver<Option<MeshId>>,
         changes: &mpsc::Sender<Change>,
         beside: &mut JoinSet<()>,
     ) -> Result<(), Stopped> {
@@ -67,6 +72,7 @@ impl Kernel {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
+        self.greet_as(*mesh_id.borrow_and_update());
         let first = mesh
             .wait_for(|mesh| mesh.generation > 0)
             .await
@@ -88,6 +94,7 @@ impl Kernel {
                     desired = self.adopt(&next);
                     self.reconcile(&desired, changes, &tell).await?;
                 }
+                id = next(mesh_id) => self.greet_as(id),
                 Some(moved) = moves.recv() => {
                     self.follow(moved, &desired, changes).await?;
                     self.reconcile(&desired, changes, &tell).await?;
@@ -112,6 +119,18 @@ impl Kernel {
         desired
     }
 
+    /// Has the agent's sockets greet in the name of this mesh.
+    fn greet_as(&mut self, id: Option<MeshId>) {
+        let Some(id) = id else {
+            return;
+        };
+        let told = self.maps.know_mesh(id);
+        if told.is_ok() {
+            tracing::debug!(mesh = %id, "Agents of this mesh are greeted");
+        }
+        said("The id of the mesh cannot be told to the kernel programs", told);
+    }
+
     fn next_try(&self) -> Instant {
         let next = self.waiting.values().map(super::locate::Waiting::next).min();
         next.unwrap_or_else(|| Instant::now() + LOOK)
@@ -132,6 +151,14 @@ impl Readers {
         if let Some(lines) = lines {
             beside.spawn(lines.forward());
         }
+    }
+}
+
+/// Waits for the next value, for ever when nobody sends any longer.
+async fn next<T: Copy>(values: &mut watch::Receiver<T>) -> T {
+    match values.changed().await {
+        Ok(()) => *values.borrow_and_update(),
+        Err(_) => future::pending().await,
     }
 }
 

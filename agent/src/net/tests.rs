@@ -1,6 +1,7 @@
 //! Tests against this machine's kernel, in namespaces of their own that nothing outlives.
 
 mod datagrams;
+mod greetings;
 mod legs;
 mod listeners;
 mod namespaces;

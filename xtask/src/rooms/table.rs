@@ -84,8 +84,9 @@ pub(super) const ROOMS: &[Room] = &[
 pub(super) const CONFINED: &[Confined] = &[
     Confined {
         krate: "agent_common",
-        // The proxy tells net, which knows no mesh, the mark of its sockets.
-        rooms: &["model", "kernel", "proxy", "cli", "app"],
+        // The proxy tells net, which knows no mesh, the mark of its sockets; net reads by which numbers the kernel programs
+        // tell of a socket.
+        rooms: &["model", "net", "kernel", "proxy", "cli", "app"],
     },
     Confined {
         krate: "aya",

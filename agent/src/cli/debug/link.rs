@@ -51,14 +51,14 @@ mod tests {
             cgroup_id: None,
             netns_ino: Some(4_026_532_455),
             pod: Some("uid-1".to_owned()),
-            pinned: "/sys/fs/bpf/weft/n/v1/pods/uid-1/links/lookup".into(),
+            pinned: "/sys/fs/bpf/weft/n/v2/pods/uid-1/links/lookup".into(),
         };
         assert_eq!(
             serde_json::to_value(&link).unwrap(),
             serde_json::json!({
                 "id": 5, "type": "netns", "name": "lookup", "prog_id": 9, "attach_type": "sk_lookup",
                 "cgroup_id": null, "netns_ino": 4_026_532_455_u64, "pod": "uid-1",
-                "pinned": "/sys/fs/bpf/weft/n/v1/pods/uid-1/links/lookup",
+                "pinned": "/sys/fs/bpf/weft/n/v2/pods/uid-1/links/lookup",
             })
         );
         assert_eq!(

@@ -129,13 +129,13 @@ mod tests {
             max_entries: 65536,
             bytes_memlock: Some(4096),
             pod: None,
-            pinned: "/sys/fs/bpf/weft/n/v1/maps/LEGS".into(),
+            pinned: "/sys/fs/bpf/weft/n/v2/maps/LEGS".into(),
         };
         assert_eq!(
             serde_json::to_value(&map).unwrap(),
             json!({
                 "id": 3, "type": "lru_hash", "name": "LEGS", "flags": 0, "bytes_key": 36, "bytes_value": 8,
-                "max_entries": 65536, "bytes_memlock": 4096, "pod": null, "pinned": "/sys/fs/bpf/weft/n/v1/maps/LEGS",
+                "max_entries": 65536, "bytes_memlock": 4096, "pod": null, "pinned": "/sys/fs/bpf/weft/n/v2/maps/LEGS",
             })
         );
         assert_eq!(map.cells().len(), Map::COLUMNS.len());

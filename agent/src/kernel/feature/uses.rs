@@ -19,7 +19,7 @@ pub(super) const PROGRAMS: &[(ProgramType, &str, &str)] = &[
     (
         ProgramType::SockOps,
         "sock_ops",
-        "kubelet probes and the agent's own connections pass",
+        "agents know each other; kubelet probes and the agent's own connections pass",
     ),
 ];
 
@@ -58,6 +58,34 @@ pub(super) const HELPERS: &[(ProgramType, BpfHelper, &str, &str, Need)] = &[
         BpfHelper::BPF_FUNC_get_netns_cookie,
         "sock_ops: bpf_get_netns_cookie",
         "telling the host's connections from the pods'",
+        Need::Required,
+    ),
+    (
+        ProgramType::SockOps,
+        BpfHelper::BPF_FUNC_reserve_hdr_opt,
+        "sock_ops: bpf_reserve_hdr_opt",
+        "the TCP option by which agents know each other",
+        Need::Required,
+    ),
+    (
+        ProgramType::SockOps,
+        BpfHelper::BPF_FUNC_store_hdr_opt,
+        "sock_ops: bpf_store_hdr_opt",
+        "the TCP option by which agents know each other",
+        Need::Required,
+    ),
+    (
+        ProgramType::SockOps,
+        BpfHelper::BPF_FUNC_load_hdr_opt,
+        "sock_ops: bpf_load_hdr_opt",
+        "the TCP option by which agents know each other",
+        Need::Required,
+    ),
+    (
+        ProgramType::SockOps,
+        BpfHelper::BPF_FUNC_setsockopt,
+        "sock_ops: bpf_setsockopt",
+        "telling the agent which peers are of the mesh",
         Need::Required,
     ),
     (

@@ -185,6 +185,7 @@ fn node_settings(settings: NodeSettings) -> Value {
         "build": format!("{:016x}", settings.build()),
         "cgroup_id": settings.cgroup(),
         "kubelet_cgroup_id": settings.kubelet_cgroup(),
+        "mesh": settings.mesh().map(|mesh| mesh.to_string()),
     })
 }
 

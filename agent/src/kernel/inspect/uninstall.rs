@@ -72,14 +72,14 @@ mod tests {
     fn uninstalling_one_node_leaves_the_other() {
         let bpffs = tempfile::tempdir().unwrap();
         for node in ["a", "b"] {
-            let pod = bpffs.path().join(format!("weft/{node}/v1/pods/uid/links"));
+            let pod = bpffs.path().join(format!("weft/{node}/v2/pods/uid/links"));
             fs::create_dir_all(&pod).unwrap();
             fs::write(pod.join("lookup"), "").unwrap();
         }
         let removed = uninstall(bpffs.path(), "a").unwrap();
         assert_eq!(removed.len(), 1);
         assert!(!bpffs.path().join("weft/a").exists());
-        assert!(bpffs.path().join("weft/b/v1/pods/uid/links/lookup").exists());
+        assert!(bpffs.path().join("weft/b/v2/pods/uid/links/lookup").exists());
     }
 
     #[test]

@@ -1,0 +1,381 @@
+//! How agents know each other: the TCP option in SYN and SYN-ACK, and what each side makes of it.
+//!
+//! The client is a socket of the test with the marks of the agent's own, the server a real agent's inbound listener.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use agent_common::{
+    Direction, Hello, MeshId,
+    mark::{ASKS, OURS},
+    priority::{SPEAKS, UNKNOWN},
+};
+use harness::{App, Family, Fate, Packet, Pod, Relay, Segment, Server, Sniffer, Way, wait};
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{
+    counts::{Counts, DUMP},
+    mesh::{Mesh, Single, opened, wait_captured},
+};
+
+#[test]
+fn agents_of_one_mesh_greet_in_syn_and_syn_ack_and_nowhere_else() {
+    let pair = Pair::start();
+    for family in Family::BOTH {
+        let sniffer = Sniffer::start(pair.client.netns(), "eth0");
+        let before = pair.counts();
+        let stream = pair.ask(family).unwrap();
+        assert_eq!(priority(&stream), SPEAKS, "{family:?}");
+        // Each node's programs see the other's sockets as well: both agents share this kernel.
+        pair.check(
+            &before,
+            [&[("asked", 1), ("heard", 1)], &[("answered", 1), ("heard", 1)]],
+        );
+        let ours = stream.local_addr().unwrap();
+        drop(stream);
+        wait::until(wait::PATIENCE, "the connection ends", || {
+            sniffer.count(|packet| packet.destination == ours && !packet.is_syn_ack()) > 0
+        });
+        let said: Vec<_> = sniffer
+            .packets()
+            .iter()
+            .filter(|packet| is_of(packet, ours))
+            .filter_map(|packet| Some((packet.way, hello(packet)?.to_vec())))
+            .collect();
+        let [asked, answered] =
+            [Direction::Asks, Direction::Answers].map(|direction| Hello::new(MESH, direction).bytes().to_vec());
+        assert_eq!(said, [(Way::Out, asked), (Way::In, answered)], "{family:?}");
+    }
+}
+
+#[test]
+fn an_end_without_an_agent_says_nothing() {
+    let mesh = meshed();
+    let (client, server) = (mesh.pod(0, "mesh/client"), mesh.plain(1, "server"));
+    let _app = server.serve(8080, App::Echo);
+    for family in Family::BOTH {
+        let sniffer = Sniffer::start(client.netns(), "eth0");
+        let stream = client
+            .dial(server.addresses().at(family, 8080))
+            .mark(OURS | ASKS)
+            .connect()
+            .unwrap();
+        assert_eq!(priority(&stream), 0);
+        let ours = stream.local_addr().unwrap();
+        assert_eq!(greetings(&sniffer, ours), [true, false], "{family:?}");
+    }
+}
+
+#[test]
+fn who_does_not_ask_is_not_answered() {
+    let pair = Pair::start();
+    for family in Family::BOTH {
+        let before = pair.counts();
+        let sniffer = Sniffer::start(pair.client.netns(), "eth0");
+        let stream = pair.client.dial(pair.to(family)).mark(OURS).connect().unwrap();
+        assert_eq!(priority(&stream), 0);
+        assert_eq!(
+            greetings(&sniffer, stream.local_addr().unwrap()),
+            [false, false],
+            "{family:?}"
+        );
+        pair.check(&before, [&[], &[]]);
+    }
+}
+
+#[test]
+fn only_sockets_in_the_agents_own_pods_greet() {
+    let mesh = meshed();
+    let (client, server) = (mesh.plain(0, "client"), mesh.pod(1, "mesh/server"));
+    let _app = server.serve(8080, App::Echo);
+    for family in Family::BOTH {
+        let sniffer = Sniffer::start(client.netns(), "eth0");
+        let stream = client
+            .dial(server.addresses().at(family, 8080))
+            .mark(OURS | ASKS)
+            .connect()
+            .unwrap();
+        assert_eq!(priority(&stream), 0);
+        assert_eq!(
+            greetings(&sniffer, stream.local_addr().unwrap()),
+            [false, false],
+            "{family:?}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_of_another_mesh_is_not_heard() {
+    let pair = Pair::start();
+    pair.mesh.nodes[1].knows_mesh(MeshId::new(*b"else"));
+    for family in Family::BOTH {
+        let before = pair.counts();
+        let sniffer = Sniffer::start(pair.client.netns(), "eth0");
+        let stream = pair.ask(family).unwrap();
+        assert_eq!(priority(&stream), 0);
+        assert_eq!(
+            greetings(&sniffer, stream.local_addr().unwrap()),
+            [true, false],
+            "{family:?}"
+        );
+        pair.check(&before, [&[("asked", 1)], &[]]);
+    }
+}
+
+#[test]
+fn an_option_with_a_forged_id_is_not_heard() {
+    let pair = Pair::start();
+    let _path = pair.relay(|_, segment| {
+        if let Some(option) = segment.option(KIND) {
+            option[6..10].copy_from_slice(b"else");
+        }
+        Fate::Passes
+    });
+    for family in Family::BOTH {
+        let before = pair.counts();
+        assert_eq!(priority(&pair.ask(family).unwrap()), 0);
+        pair.check(&before, [&[("asked", 1)], &[]]);
+    }
+}
+
+#[test]
+fn an_option_that_comes_back_as_it_was_sent_is_no_answer() {
+    let pair = Pair::start();
+    let _path = pair.relay(|way, segment| {
+        if let (Way::In, Some(option)) = (way, segment.option(KIND)) {
+            option.copy_from_slice(Hello::new(MESH, Direction::Asks).bytes());
+        }
+        Fate::Passes
+    });
+    for family in Family::BOTH {
+        let before = pair.counts();
+        assert_eq!(priority(&pair.ask(family).unwrap()), 0);
+        pair.check(&before, [&[("asked", 1)], &[("answered", 1), ("heard", 1)]]);
+    }
+}
+
+#[test]
+fn a_path_that_strips_the_question_leaves_both_without() {
+    let pair = Pair::start();
+    let _path = pair.relay(strip(Way::Out));
+    for family in Family::BOTH {
+        let before = pair.counts();
+        let stream = pair.ask(family).unwrap();
+        assert_eq!(priority(&stream), 0);
+        pair.check(&before, [&[("asked", 1)], &[]]);
+    }
+}
+
+#[test]
+fn a_path_that_strips_the_answer_leaves_the_server_hearing() {
+    let pair = Pair::start();
+    let _path = pair.relay(strip(Way::In));
+    for family in Family::BOTH {
+        let before = pair.counts();
+        assert_eq!(priority(&pair.ask(family).unwrap()), 0);
+        pair.check(&before, [&[("asked", 1)], &[("answered", 1), ("heard", 1)]]);
+    }
+}
+
+#[test]
+fn a_path_that_drops_the_option_costs_one_retransmission() {
+    let pair = Pair::start();
+    let _path = pair.relay(|_, segment| {
+        if segment.option(KIND).is_some() {
+            Fate::Lost
+        } else {
+            Fate::Passes
+        }
+    });
+    for family in Family::BOTH {
+        let sniffer = Sniffer::start(pair.client.netns(), "eth0");
+        let stream = pair.ask(family).unwrap();
+        assert_eq!(priority(&stream), 0);
+        let ours = stream.local_addr().unwrap();
+        let syns = sniffer
+            .packets()
+            .into_iter()
+            .filter(|packet| packet.is_syn() && packet.source == ours);
+        let greets: Vec<_> = syns.map(|syn| hello(&syn).is_some()).collect();
+        assert_eq!(greets, [true, false], "{family:?}");
+    }
+}
+
+#[test]
+fn a_connection_of_a_syn_cookie_leaves_the_client_without_and_the_server_in_doubt() {
+    let pair = Pair::start();
+    pair.server.netns().set("ipv4/tcp_syncookies", "2");
+    for family in Family::BOTH {
+        let before = pair.counts();
+        let sniffer = Sniffer::start(pair.client.netns(), "eth0");
+        let stream = pair.ask(family).unwrap();
+        assert_eq!(priority(&stream), 0);
+        assert_eq!(
+            greetings(&sniffer, stream.local_addr().unwrap()),
+            [true, false],
+            "{family:?}"
+        );
+        pair.check(&before, [&[("asked", 1)], &[("cookie", 1)]]);
+    }
+}
+
+#[test]
+fn an_accepted_socket_says_what_was_heard() {
+    let mesh = Single::start();
+    mesh.node.knows_mesh(MESH);
+    let pod = mesh.pod("mesh/pod");
+    for loopback in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = listener(&pod, loopback.parse().unwrap());
+        let to = listener.local_addr().unwrap();
+        let accepted = |mark| {
+            let stream = pod.dial(to).mark(mark).connect().unwrap();
+            (priority(&stream), priority(&listener.accept().unwrap().0))
+        };
+        pod.netns().set("ipv4/tcp_syncookies", "1");
+        assert_eq!(accepted(OURS | ASKS), (SPEAKS, SPEAKS), "{loopback}");
+        assert_eq!(accepted(OURS), (0, 0), "{loopback}");
+        pod.netns().set("ipv4/tcp_syncookies", "2");
+        assert_eq!(accepted(OURS | ASKS), (0, UNKNOWN), "{loopback}");
+        assert_eq!(accepted(OURS), (0, UNKNOWN), "{loopback}");
+    }
+}
+
+#[test]
+fn the_listeners_of_a_restarted_agent_hear_with_the_id_that_is_pinned() {
+    let mut pair = Pair::start();
+    pair.mesh.agents[1].restart();
+    wait_captured(&pair.mesh.nodes[1], &pair.server);
+    for family in Family::BOTH {
+        let before = pair.counts();
+        assert_eq!(priority(&pair.ask(family).unwrap()), SPEAKS, "{family:?}");
+        pair.check(
+            &before,
+            [&[("asked", 1), ("heard", 1)], &[("answered", 1), ("heard", 1)]],
+        );
+    }
+}
+
+/// A client and a server on two nodes of one mesh.
+struct Pair {
+    _app: Server,
+    client: Pod,
+    server: Pod,
+    mesh: Mesh,
+}
+
+/// The counters of both nodes, and how many connections the server's agent accepted.
+struct Both {
+    counts: [Counts; 2],
+    accepted: u64,
+}
+
+// === impl Pair ===
+
+impl Pair {
+    fn start() -> Self {
+        let mesh = meshed();
+        let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+        Self {
+            _app: server.serve(8080, App::Echo),
+            client,
+            server,
+            mesh,
+        }
+    }
+
+    fn to(&self, family: Family) -> SocketAddr {
+        self.server.addresses().at(family, 8080)
+    }
+
+    /// Connects as the client's agent does.
+    fn ask(&self, family: Family) -> std::io::Result<TcpStream> {
+        self.client.dial(self.to(family)).mark(OURS | ASKS).connect()
+    }
+
+    /// Puts a path before the client that meddles.
+    fn relay(&self, meddle: impl Fn(Way, &mut Segment<'_>) -> Fate + Send + Sync + 'static) -> Relay {
+        Relay::start(&self.mesh.nodes[0], &self.client, meddle)
+    }
+
+    fn counts(&self) -> Both {
+        Both {
+            counts: self.mesh.agents.each_ref().map(|agent| Counts::of(&agent.debug(DUMP))),
+            accepted: opened(&self.mesh.agents[1]),
+        }
+    }
+
+    /// Compares what was said since then at the client's node and at the server's, once the server has accepted.
+    fn check(&self, before: &Both, expected: [&[(&str, u64)]; 2]) {
+        wait::until(wait::PATIENCE, "the server's agent accepts", || {
+            opened(&self.mesh.agents[1]) > before.accepted
+        });
+        let after = self.counts();
+        for ((before, after), expected) in before.counts.iter().zip(&after.counts).zip(expected) {
+            let said: Vec<_> = before
+                .rise(after)
+                .into_iter()
+                .filter(|(reason, _)| SAID.contains(reason))
+                .collect();
+            assert_eq!(said, expected);
+        }
+    }
+}
+
+/// Two nodes which know that they are of one mesh.
+fn meshed() -> Mesh {
+    let mesh = Mesh::start();
+    mesh.nodes.iter().for_each(|node| node.knows_mesh(MESH));
+    mesh
+}
+
+/// A listener as the agent's, but one whose connections the test accepts.
+fn listener(pod: &Pod, at: SocketAddr) -> TcpListener {
+    let listener = pod.run(|| {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_mark(OURS)?;
+        socket.bind(&at.into())?;
+        socket.listen(16)?;
+        std::io::Result::Ok(socket.into())
+    });
+    listener.unwrap()
+}
+
+/// A path that strips the option from what goes this way, as the client sees it.
+fn strip(stripped: Way) -> impl Fn(Way, &mut Segment<'_>) -> Fate {
+    move |way, segment| {
+        if way == stripped {
+            segment.strip(KIND);
+        }
+        Fate::Passes
+    }
+}
+
+/// Whether the SYN and the SYN-ACK of the connection from `ours` carry the option.
+fn greetings(sniffer: &Sniffer, ours: SocketAddr) -> [bool; 2] {
+    [Packet::is_syn, Packet::is_syn_ack].map(|such| {
+        wait::until_some(wait::PATIENCE, "the handshake on the wire", || {
+            let packets = sniffer.packets();
+            let mut handshake = packets.iter().filter(|packet| is_of(packet, ours) && such(packet));
+            handshake.next().map(|packet| hello(packet).is_some())
+        })
+    })
+}
+
+fn is_of(packet: &Packet, ours: SocketAddr) -> bool {
+    packet.source == ours || packet.destination == ours
+}
+
+fn hello(packet: &Packet) -> Option<&[u8]> {
+    packet.options.find(KIND)
+}
+
+fn priority(stream: &TcpStream) -> u32 {
+    u32::try_from(getsockopt(stream, sockopt::Priority).unwrap()).unwrap()
+}
+
+const MESH: MeshId = MeshId::new(*b"mesh");
+
+const KIND: u8 = 254;
+
+/// What the kernel programs count of it.
+const SAID: [&str; 5] = ["answered", "asked", "cookie", "heard", "no_room"];
