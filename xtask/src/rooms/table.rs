@@ -146,6 +146,10 @@ pub(super) const CONFINED: &[Confined] = &[
         rooms: &["telemetry", "admin", "app"],
     },
     Confined {
+        krate: "aws_lc_rs",
+        rooms: &["tls"],
+    },
+    Confined {
         krate: "rcgen",
         rooms: &["tls"],
     },

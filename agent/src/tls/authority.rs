@@ -1,0 +1,225 @@
+//! A certificate authority: a root and its key, and the certificates of pods that it signs.
+//!
+//! What may be signed for whom is not decided here.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use aws_lc_rs::{error::Unspecified, rand};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+};
+
+use super::{AuthorityId, InvalidCertificate, Serial, certificate::authority_of, certificate::pod_name};
+use crate::model::{Identity, PodUid};
+
+/// A root certificate with its key.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    root: Vec<u8>,
+    id: AuthorityId,
+}
+
+/// What a certificate is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who the pod is.
+    pub identity: Identity,
+    /// Which pod it is.
+    pub uid: PodUid,
+    /// The pod's addresses, as far as they are known and its own.
+    pub ips: Vec<IpAddr>,
+    /// The node it runs on.
+    pub node: Option<Arc<str>>,
+}
+
+/// From when until when a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: SystemTime,
+    /// The first moment after.
+    pub not_after: SystemTime,
+}
+
+/// A public key whose owner has proved to hold the private one.
+pub struct ProvenKey(rcgen::PublicKey);
+
+/// A certificate that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The certificate (DER).
+    pub der: Vec<u8>,
+    /// Its serial number.
+    pub serial: Serial,
+}
+
+/// Why a root or a certificate cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The key of a root cannot be made or read.
+    #[error("the key of the root cannot be had")]
+    Key(#[source] rcgen::Error),
+    /// The root cannot be read.
+    #[error("the root certificate cannot be read")]
+    Root(#[from] InvalidCertificate),
+    /// A certificate cannot be made.
+    #[error("the certificate cannot be made")]
+    Sign(#[source] rcgen::Error),
+    /// There is no randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// Why a request for a certificate is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidRequest {
+    /// It is none, or not signed by the key that it brings.
+    #[error("the request cannot be read, or is not signed by its own key")]
+    Unproven(#[source] rcgen::Error),
+    /// The key is not one on P-256.
+    #[error("the key is not an ECDSA key on P-256")]
+    Algorithm,
+}
+
+// === impl Authority ===
+
+impl Authority {
+    /// Makes a root with a new key.
+    pub fn create(trust_domain: &str, validity: Validity) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Key)?;
+        let mut params = CertificateParams::default();
+        let mut name = DistinguishedName::new();
+        name.push(DnType::OrganizationName, trust_domain);
+        name.push(DnType::CommonName, "Weft root");
+        params.distinguished_name = name;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
+        let root = params.self_signed(&key).map_err(AuthorityError::Sign)?;
+        Self::new(root.der().to_vec(), key)
+    }
+
+    /// Takes a root and its key (PKCS #8, DER) as they were kept.
+    pub fn load(root: Vec<u8>, key: &[u8]) -> Result<Self, AuthorityError> {
+        Self::new(root, KeyPair::try_from(key).map_err(AuthorityError::Key)?)
+    }
+
+    fn new(root: Vec<u8>, key: KeyPair) -> Result<Self, AuthorityError> {
+        Ok(Self {
+            id: authority_of(&root)?,
+            issuer: Issuer::from_ca_cert_der(&root.as_slice().into(), key).map_err(AuthorityError::Key)?,
+            root,
+        })
+    }
+
+    /// The root certificate (DER).
+    pub fn root(&self) -> &[u8] {
+        &self.root
+    }
+
+    /// The private key (PKCS #8, DER): for the CA's own folder, and nowhere else.
+    pub fn private_key(&self) -> &[u8] {
+        self.issuer.key().serialized_der()
+    }
+
+    /// The key, as the certificates name it.
+    pub fn id(&self) -> &AuthorityId {
+        &self.id
+    }
+
+    /// Signs a certificate for a key.
+    pub fn sign(&self, grant: &Grant, key: &ProvenKey, validity: Validity) -> Result<Signed, AuthorityError> {
+        let Grant {
+            identity,
+            uid,
+            ips,
+            node,
+        } = grant;
+        let serial = random_serial()?;
+        let mut params = CertificateParams::default();
+        let mut name = DistinguishedName::new();
+        if let Some(node) = node {
+            name.push(DnType::OrganizationalUnitName, &**node);
+        }
+        params.distinguished_name = name;
+        params.subject_alt_names = names(identity, uid, ips)?;
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
+        let certificate = params.signed_by(&key.0, &self.issuer).map_err(AuthorityError::Sign)?;
+        Ok(Signed {
+            der: certificate.der().to_vec(),
+            serial: Serial::new(&serial),
+        })
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl ProvenKey ===
+
+impl ProvenKey {
+    /// Takes the key of a request (PKCS #10, DER). All else that the request asks for is left unread.
+    pub fn of_request(der: &[u8]) -> Result<Self, InvalidRequest> {
+        let request = CertificateSigningRequestParams::from_der(&der.into()).map_err(InvalidRequest::Unproven)?;
+        if request.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
+            return Err(InvalidRequest::Algorithm);
+        }
+        Ok(Self(request.public_key))
+    }
+}
+
+impl fmt::Debug for ProvenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProvenKey")
+    }
+}
+
+// === impl Validity ===
+
+impl Validity {
+    /// From a little before this moment, since clocks differ, and for so long from it.
+    pub fn starting(now: SystemTime, life: Duration) -> Self {
+        Self {
+            not_before: now - BACKDATED,
+            not_after: now + life,
+        }
+    }
+}
+
+fn names(identity: &Identity, uid: &PodUid, ips: &[IpAddr]) -> Result<Vec<SanType>, AuthorityError> {
+    let uri = identity.to_string().try_into().map_err(AuthorityError::Sign)?;
+    let pod = pod_name(uid, &identity.trust_domain)
+        .try_into()
+        .map_err(AuthorityError::Sign)?;
+    let ips = ips.iter().map(|ip| SanType::IpAddress(*ip));
+    Ok([SanType::URI(uri), SanType::DnsName(pod)]
+        .into_iter()
+        .chain(ips)
+        .collect())
+}
+
+/// 127 random bits, never zero and never negative (RFC 5280, 4.1.2.2).
+fn random_serial() -> Result<[u8; 16], AuthorityError> {
+    let mut serial = [0; 16];
+    rand::fill(&mut serial).map_err(|Unspecified| AuthorityError::Random)?;
+    serial[0] = serial[0] & 0x7f | 0x40;
+    Ok(serial)
+}
+
+/// How far certificates reach into the past: the clocks of nodes differ.
+const BACKDATED: Duration = Duration::from_secs(5 * 60);

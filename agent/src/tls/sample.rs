@@ -1,0 +1,89 @@
+//! A CA and certificates for tests, without a process or a network between.
+
+use std::{sync::Arc, time::Duration, time::SystemTime};
+
+use super::{
+    DenyList, Identities, MeshId,
+    authority::{Authority, Grant, ProvenKey, Validity},
+    credentials::Issued,
+    key::PodKey,
+    trust::Trust,
+};
+use crate::model::{Identity, Pod, sample};
+
+/// The trust domain of [`SampleCa::new`].
+pub(crate) const TRUST_DOMAIN: &str = "cluster.local";
+
+/// A CA of one root.
+pub(crate) struct SampleCa {
+    pub(crate) authority: Authority,
+    pub(crate) trust_domain: Arc<str>,
+    pub(crate) mesh_id: MeshId,
+}
+
+// === impl SampleCa ===
+
+impl SampleCa {
+    pub(crate) fn new() -> Self {
+        Self::of(TRUST_DOMAIN)
+    }
+
+    /// A CA of another trust domain.
+    pub(crate) fn of(trust_domain: &str) -> Self {
+        Self {
+            authority: Authority::create(trust_domain, an_hour()).expect("a root"),
+            trust_domain: trust_domain.into(),
+            mesh_id: MeshId(*b"mesh"),
+        }
+    }
+
+    /// Certificates for these pods, valid for an hour, with their addresses.
+    pub(crate) fn identities(&self, pods: &[&Pod]) -> Identities {
+        let identities = self.nobody();
+        for pod in pods {
+            self.issue(&identities, &self.grant(pod), an_hour());
+        }
+        identities
+    }
+
+    /// What believes this CA and has no certificates yet.
+    pub(crate) fn nobody(&self) -> Identities {
+        let identities = Identities::none();
+        self.trust(&identities, DenyList::default());
+        identities.set_mesh_id(self.mesh_id);
+        identities
+    }
+
+    /// Lets somebody believe this CA alone, and refuse these.
+    pub(crate) fn trust(&self, identities: &Identities, denied: DenyList) {
+        let roots = [self.authority.root().to_vec()];
+        let trust = Trust::new(Arc::clone(&self.trust_domain), &roots, denied);
+        identities.set_trust(trust.expect("roots"));
+    }
+
+    /// Gives a pod a certificate.
+    pub(super) fn issue(&self, identities: &Identities, grant: &Grant, validity: Validity) {
+        identities.put(self.sign(grant, validity)).expect("usable");
+    }
+
+    pub(super) fn sign(&self, grant: &Grant, validity: Validity) -> Issued {
+        let key = PodKey::generate().expect("a key");
+        let proven = ProvenKey::of_request(&key.request().expect("a request")).expect("proven");
+        let signed = self.authority.sign(grant, &proven, validity).expect("a certificate");
+        Issued::new(&key, vec![signed.der]).expect("usable")
+    }
+
+    pub(super) fn grant(&self, pod: &Pod) -> Grant {
+        Grant {
+            identity: Identity::new(&self.trust_domain, &pod.name.namespace, &pod.service_account),
+            uid: pod.uid.clone(),
+            ips: pod.ips.clone(),
+            node: Some(sample::NODE.into()),
+        }
+    }
+}
+
+/// From now on for an hour.
+pub(super) fn an_hour() -> Validity {
+    Validity::starting(SystemTime::now(), Duration::from_secs(3600))
+}
