@@ -16,4 +16,5 @@ mod field;
 pub mod files;
 mod names;
 mod objects;
+mod policies;
 mod slices;

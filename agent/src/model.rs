@@ -12,6 +12,7 @@ mod index;
 mod mesh;
 mod name;
 mod pod;
+pub(crate) mod policy;
 mod problem;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -23,6 +24,11 @@ pub use identity::{Identity, InvalidIdentity};
 pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, Unresolved};
 pub use name::{ObjectName, PodUid};
 pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
+pub use policy::{
+    Action, AuthenticationPolicy, AuthorizationPolicy, Caller, Decider, Decision, IpBlock, Membership, MtlsMode,
+    Operation, Policies, PolicyId, PolicyKind, PortAuthentication, PortMtls, Ports, Principal, Rule, ServiceTarget,
+    Setting, Source, Support, Target, Verdict, Why, WrittenMtls,
+};
 pub use problem::{Problem, Severity};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,

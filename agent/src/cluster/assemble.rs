@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use super::{
     enrolment,
     objects::{MeshSettings, Objects, Pod},
+    policies::policies,
     slices::Backends,
 };
-use crate::model::{self, Contents, EgressMode, Exemption, MeshConfig, ObjectName, Service};
+use crate::model::{self, Contents, EgressMode, Exemption, MeshConfig, MtlsMode, ObjectName, Service};
 
 /// The service by which pods reach the API server, never captured.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
@@ -35,6 +36,7 @@ pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
             .map(|(name, pod)| Arc::new(local_pod(objects, name, pod)))
             .collect(),
         exemptions: exemptions(&services),
+        policies: policies(objects, &backends, &services, node),
         services,
     }
 }
@@ -46,6 +48,7 @@ fn config(objects: &Objects) -> MeshConfig {
         MeshSettings::Undecodable => MeshConfig {
             egress: EgressMode::Deny,
             deny_udp_egress: true,
+            mtls: MtlsMode::Strict,
             ..MeshConfig::default()
         },
         MeshSettings::Given(config) => MeshConfig::clone(config),

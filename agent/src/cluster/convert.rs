@@ -1,18 +1,27 @@
 //! Kubernetes' types become [`objects`](super::objects) here, at the door, one kind a file; each field that does not fit is
 //! a finding.
 
+mod authentication;
+mod authorization;
 mod mesh_config;
 mod namespace;
+mod network_policy;
 mod node;
+mod operation;
 mod pod;
 mod port;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
 mod slice;
+mod source;
+mod target;
 
+pub(super) use authentication::{AuthenticationManifest, authentication};
+pub(super) use authorization::{AuthorizationManifest, authorization};
 pub(super) use mesh_config::{MeshConfigManifest, mesh_config};
 pub(super) use namespace::namespace;
+pub(super) use network_policy::network_policy;
 pub(super) use node::node;
 pub(super) use pod::pod;
 pub(super) use service::service;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::Severity;
+use crate::model::{Severity, Support};
 
 /// The path of a field, shown as Kubernetes does: `spec.ports[0].port`, `metadata.labels[weft.dev/mesh]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,13 @@ pub(crate) struct Finding {
 
 /// Everything that was found in one object.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+pub(crate) struct Findings {
+    found: Vec<Finding>,
+    /// Whether something makes the object unusable.
+    unusable: bool,
+    /// Whether something of it cannot be honoured.
+    partial: bool,
+}
 
 // === impl Field ===
 
@@ -86,7 +92,15 @@ impl FromIterator<Step> for Field {
 impl Findings {
     /// Adds what makes the object unusable.
     pub(crate) fn error(&mut self, field: Field, reason: impl Into<String>) {
+        self.unusable = true;
         self.add(Severity::Error, field, reason.into());
+    }
+
+    /// Adds what a security policy wants and cannot get, so that it denies its targets.
+    pub(crate) fn unhonoured(&mut self, field: Field, reason: impl Into<String>) {
+        self.partial = true;
+        let reason = format!("{}: the policy denies its targets", reason.into());
+        self.add(Severity::Error, field, reason);
     }
 
     /// Adds what is worth a word.
@@ -103,17 +117,30 @@ impl Findings {
 
     /// The object, unless something makes it unusable.
     pub(crate) fn admit<T>(&self, object: T) -> Option<T> {
-        let unusable = self.0.iter().any(|finding| finding.severity == Severity::Error);
-        (!unusable).then_some(object)
+        (!self.unusable).then_some(object)
+    }
+
+    /// Whether all of a security policy can be honoured.
+    pub(crate) fn support(&self) -> Support {
+        if self.partial { Support::Partial } else { Support::Whole }
+    }
+
+    /// Whether something at a field or below it was found that cannot be honoured.
+    pub(crate) fn is_partial_below(&self, field: &Field) -> bool {
+        self.partial
+            && self
+                .found
+                .iter()
+                .any(|finding| finding.severity == Severity::Error && finding.field.0.starts_with(&field.0))
     }
 
     /// What was found, in the order of finding.
     pub(crate) fn into_vec(self) -> Vec<Finding> {
-        self.0
+        self.found
     }
 
     fn add(&mut self, severity: Severity, field: Field, reason: String) {
-        self.0.push(Finding {
+        self.found.push(Finding {
             field,
             severity,
             reason,

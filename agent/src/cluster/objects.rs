@@ -1,11 +1,18 @@
 //! Kubernetes' objects as far as the mesh reads them, each valid in itself.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
 use crate::model::{
-    self, ContainerPort, EndpointHints, Family, NotEnrolled, ObjectName, OnAgentFailure, PodUid, Transport,
+    self, AuthenticationPolicy, AuthorizationPolicy, ContainerPort, EndpointHints, Family, NotEnrolled, ObjectName,
+    OnAgentFailure, PodUid, PolicyId, PolicyKind, Transport,
 };
 
 /// The kinds that are read.
@@ -17,6 +24,9 @@ pub(crate) enum Kind {
     EndpointSlice,
     Node,
     MeshConfig,
+    AuthenticationPolicy,
+    AuthorizationPolicy,
+    NetworkPolicy,
 }
 
 /// What tells one object from all others; the namespace is empty for kinds of the whole cluster.
@@ -35,6 +45,10 @@ pub(crate) enum Object {
     EndpointSlice(Arc<Slice>),
     Node(Arc<Node>),
     MeshConfig(Arc<model::MeshConfig>),
+    AuthenticationPolicy(Arc<AuthenticationPolicy>),
+    AuthorizationPolicy(Arc<AuthorizationPolicy>),
+    /// A fingerprint.
+    NetworkPolicy(u64),
 }
 
 /// All objects, by name.
@@ -46,6 +60,11 @@ pub(crate) struct Objects {
     pub(crate) slices: BTreeMap<ObjectName, Arc<Slice>>,
     pub(crate) nodes: BTreeMap<Arc<str>, Arc<Node>>,
     pub(crate) mesh_config: MeshSettings,
+    pub(crate) authentication: BTreeMap<ObjectName, Arc<AuthenticationPolicy>>,
+    pub(crate) authorization: BTreeMap<ObjectName, Arc<AuthorizationPolicy>>,
+    /// Security policies of which no good state was ever seen.
+    pub(crate) undecodable: BTreeSet<PolicyId>,
+    pub(crate) network_policies: BTreeMap<ObjectName, u64>,
 }
 
 /// What is known of the object MeshConfig.
@@ -152,13 +171,16 @@ pub(crate) struct Node {
 // === impl Kind ===
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
         Self::Node,
         Self::MeshConfig,
+        Self::AuthenticationPolicy,
+        Self::AuthorizationPolicy,
+        Self::NetworkPolicy,
     ];
 
     /// The kind of that name.
@@ -175,6 +197,9 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
             Self::MeshConfig => "MeshConfig",
+            Self::AuthenticationPolicy => PolicyKind::AuthenticationPolicy.label(),
+            Self::AuthorizationPolicy => PolicyKind::AuthorizationPolicy.label(),
+            Self::NetworkPolicy => "NetworkPolicy",
         }
     }
 
@@ -183,15 +208,36 @@ impl Kind {
         match self {
             Self::Namespace | Self::Pod | Self::Service | Self::Node => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
-            Self::MeshConfig => "mesh.weft.dev/v1alpha1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::MeshConfig | Self::AuthenticationPolicy | Self::AuthorizationPolicy => "mesh.weft.dev/v1alpha1",
         }
     }
 
     /// Whether its objects live in namespaces.
     pub(crate) fn is_namespaced(self) -> bool {
         match self {
-            Self::Pod | Self::Service | Self::EndpointSlice => true,
+            Self::Pod
+            | Self::Service
+            | Self::EndpointSlice
+            | Self::AuthenticationPolicy
+            | Self::AuthorizationPolicy
+            | Self::NetworkPolicy => true,
             Self::Namespace | Self::Node | Self::MeshConfig => false,
+        }
+    }
+
+    /// The security policy that its objects are.
+    pub(crate) fn policy(self) -> Option<PolicyKind> {
+        match self {
+            Self::AuthenticationPolicy => Some(PolicyKind::AuthenticationPolicy),
+            Self::AuthorizationPolicy => Some(PolicyKind::AuthorizationPolicy),
+            Self::Namespace
+            | Self::Pod
+            | Self::Service
+            | Self::EndpointSlice
+            | Self::Node
+            | Self::MeshConfig
+            | Self::NetworkPolicy => None,
         }
     }
 }
@@ -219,6 +265,11 @@ impl Objects {
             Object::EndpointSlice(slice) => drop(self.slices.insert(name, slice)),
             Object::Node(node) => drop(self.nodes.insert(name.name, node)),
             Object::MeshConfig(config) => self.mesh_config = MeshSettings::Given(config),
+            Object::AuthenticationPolicy(policy) => drop(self.authentication.insert(name, policy)),
+            Object::AuthorizationPolicy(policy) => drop(self.authorization.insert(name, policy)),
+            Object::NetworkPolicy(fingerprint) => {
+                self.network_policies.insert(name, fingerprint);
+            }
         }
     }
 }

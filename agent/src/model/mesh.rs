@@ -8,7 +8,11 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Candidates, Endpoint, ObjectName, Pod, PodUid, Service, ServicePort, Transport, index::Index};
+use super::{
+    Candidates, Endpoint, MtlsMode, ObjectName, Pod, PodUid, Policies, Service, ServicePort, Transport,
+    index::Index,
+    policy::{Compiled, Given},
+};
 
 /// Everything the agent knows, immutable; a change makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +31,10 @@ pub struct Mesh {
     pub services: BTreeMap<ObjectName, Arc<Service>>,
     /// Addresses whose connections are never captured, beside those that [`agent_common`] fixes.
     pub exemptions: Vec<Exemption>,
+    /// The policies, as written.
+    pub policies: Policies,
     index: Index,
+    pub(super) compiled: Compiled,
 }
 
 /// What a [`Mesh`] is built from.
@@ -47,6 +54,8 @@ pub struct Contents {
     pub services: Vec<Arc<Service>>,
     /// See [`Mesh::exemptions`].
     pub exemptions: Vec<Exemption>,
+    /// See [`Mesh::policies`].
+    pub policies: Policies,
 }
 
 /// Settings of the whole mesh: `MeshConfig`, cluster-scoped, named `default`.
@@ -66,6 +75,10 @@ pub struct MeshConfig {
     pub deny_udp_egress: bool,
     /// The addresses of pods: as the operator names them, else those of the nodes.
     pub pod_cidrs: Vec<IpNet>,
+    /// Whether mutual TLS is needed where no AuthenticationPolicy says it.
+    pub mtls: MtlsMode,
+    /// The namespace whose policies hold for the whole mesh.
+    pub system_namespace: String,
 }
 
 /// What happens to connections to addresses that are not in the model.
@@ -113,6 +126,10 @@ pub enum Unresolved {
 impl Mesh {
     /// Builds the lookups over what is given; the order of pods and services does not matter.
     pub fn new(contents: Contents) -> Self {
+        Self::build(contents, None)
+    }
+
+    fn build(contents: Contents, previous: Option<&Compiled>) -> Self {
         let Contents {
             generation,
             node,
@@ -121,12 +138,18 @@ impl Mesh {
             pods,
             services,
             exemptions,
+            policies,
         } = contents;
-        let pods = pods.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
         let services = services
             .into_iter()
             .map(|service| (service.name.clone(), service))
             .collect();
+        let given = Given {
+            policies: &policies,
+            config: &config,
+            services: &services,
+        };
+        let (compiled, pods) = Compiled::new(given, pods, previous);
         let index = Index::new(&pods, &services, &node, zone.as_deref());
         Self {
             generation,
@@ -136,7 +159,9 @@ impl Mesh {
             pods,
             services,
             exemptions,
+            policies,
             index,
+            compiled,
         }
     }
 
@@ -144,26 +169,23 @@ impl Mesh {
     ///
     /// Pods and services that are as they were stay the same values, so that keeping an old mesh for a while costs little.
     pub fn changed(&self, contents: Contents) -> Option<Self> {
-        let pods = contents
-            .pods
-            .into_iter()
-            .map(|pod| same_value(self.pods.get(&pod.uid), pod))
-            .collect();
         let services = contents
             .services
             .into_iter()
             .map(|service| same_value(self.services.get(&service.name), service))
             .collect();
-        let next = Self::new(Contents {
+        let contents = Contents {
             generation: self.generation + 1,
-            pods,
             services,
+            policies: self.policies.taken_over(contents.policies),
             ..contents
-        });
+        };
+        let next = Self::build(contents, Some(&self.compiled));
         let differs = next.node != self.node
             || next.zone != self.zone
             || next.config != self.config
             || next.exemptions != self.exemptions
+            || next.policies != self.policies
             || next.pods != self.pods
             || next.services != self.services;
         differs.then_some(next)
@@ -198,6 +220,8 @@ impl Default for MeshConfig {
             egress: EgressMode::Allow,
             deny_udp_egress: false,
             pod_cidrs: Vec::new(),
+            mtls: MtlsMode::Permissive,
+            system_namespace: "weft-system".into(),
         }
     }
 }
@@ -214,7 +238,7 @@ impl Destination {
     }
 }
 
-fn same_value<T: PartialEq>(old: Option<&Arc<T>>, new: Arc<T>) -> Arc<T> {
+pub(super) fn same_value<T: PartialEq>(old: Option<&Arc<T>>, new: Arc<T>) -> Arc<T> {
     old.filter(|old| **old == new).map_or(new, Arc::clone)
 }
 

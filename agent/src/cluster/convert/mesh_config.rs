@@ -11,7 +11,7 @@ use super::{
     },
     range,
 };
-use crate::model::{EgressMode, MeshConfig};
+use crate::model::{EgressMode, MeshConfig, MtlsMode};
 
 /// The object as manifests write it.
 #[derive(Debug, Deserialize, Serialize)]
@@ -31,6 +31,8 @@ struct Spec {
     cluster_domain: Option<String>,
     egress: Option<Egress>,
     deny_udp_egress: Option<bool>,
+    mtls: Option<Mtls>,
+    system_namespace: Option<String>,
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,
 }
@@ -39,6 +41,18 @@ struct Spec {
 enum Egress {
     Allow,
     Deny,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Mtls {
+    mode: Option<Mode>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+enum Mode {
+    Permissive,
+    Strict,
 }
 
 /// The only name that is read.
@@ -57,6 +71,8 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
         cluster_domain,
         egress,
         deny_udp_egress,
+        mtls,
+        system_namespace,
         pod_cidrs,
     } = spec;
     let defaults = MeshConfig::default();
@@ -73,6 +89,13 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
     };
     let trust_domain = domain(trust_domain, defaults.trust_domain, "spec.trustDomain");
     let cluster_domain = domain(cluster_domain, defaults.cluster_domain, "spec.clusterDomain");
+    let system_namespace = system_namespace.unwrap_or(defaults.system_namespace);
+    findings.accept(&Field::at("spec.systemNamespace"), Rule::Label.check(&system_namespace));
+    let mtls = match mtls.and_then(|mtls| mtls.mode) {
+        None => defaults.mtls,
+        Some(Mode::Permissive) => MtlsMode::Permissive,
+        Some(Mode::Strict) => MtlsMode::Strict,
+    };
     let pod_cidrs = pod_cidrs.unwrap_or_default();
     let pod_cidrs = pod_cidrs.iter().enumerate();
     let pod_cidrs = pod_cidrs
@@ -90,5 +113,7 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
         egress,
         deny_udp_egress,
         pod_cidrs,
+        mtls,
+        system_namespace,
     })
 }

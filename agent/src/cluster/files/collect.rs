@@ -13,7 +13,7 @@ use super::{
     },
     decode::{Content, Entry},
 };
-use crate::model::{Problem, Severity};
+use crate::model::{PolicyId, Problem, Severity};
 
 /// What one file holds.
 #[derive(Debug)]
@@ -134,10 +134,12 @@ impl Joined<'_> {
         } else {
             None
         };
-        let suffix = if kept.is_some() {
-            "; its last good state is kept"
-        } else {
-            ""
+        let suffix = match (&fresh, &kept, key.kind.policy()) {
+            (None, Some(_), _) => "; its last good state is kept",
+            (None, None, Some(_)) => {
+                "; until it is understood, all pods that it could be about are denied to everybody"
+            }
+            (None, None, None) | (Some(_), _, _) => "",
         };
         self.problems
             .extend(entry.problems.iter().cloned().map(|problem| match problem.severity {
@@ -167,6 +169,13 @@ impl Joined<'_> {
         if self.undecodable.iter().any(|key| key.kind == Kind::MeshConfig) {
             objects.mesh_config = MeshSettings::Undecodable;
         }
+        let policies = self.undecodable.iter().filter_map(|key| {
+            Some(PolicyId {
+                kind: key.kind.policy()?,
+                name: key.name.clone(),
+            })
+        });
+        objects.undecodable = policies.collect();
         for (key, placed) in &self.placed {
             objects.insert(key.name.clone(), placed.object.clone());
         }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use k8s_openapi::api::{core::v1, discovery};
+use k8s_openapi::api::{core::v1, discovery, networking};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use serde_path_to_error::Segment;
@@ -200,16 +200,51 @@ fn decode_kind(key: &Key, json: Json, findings: &mut Findings) -> Option<Object>
             let manifest = typed::<convert::MeshConfigManifest>(json, findings)?;
             Object::MeshConfig(Arc::new(convert::mesh_config(manifest, findings)?))
         }
+        Kind::AuthenticationPolicy => {
+            let manifest = whole::<convert::AuthenticationManifest>(json, findings)?;
+            Object::AuthenticationPolicy(Arc::new(convert::authentication(manifest, name, findings)?))
+        }
+        Kind::AuthorizationPolicy => {
+            let manifest = whole::<convert::AuthorizationManifest>(json, findings)?;
+            Object::AuthorizationPolicy(Arc::new(convert::authorization(manifest, name, findings)?))
+        }
+        Kind::NetworkPolicy => {
+            let manifest = typed::<networking::v1::NetworkPolicy>(json, findings)?;
+            Object::NetworkPolicy(convert::network_policy(&manifest))
+        }
     };
     Some(object)
 }
 
 /// Decodes into the type; fields that the type does not know are told, since they are most often misspelt.
 fn typed<T: DeserializeOwned + Serialize>(json: Json, findings: &mut Findings) -> Option<T> {
+    decoded(json, findings, &mut |field, findings| {
+        findings.notice(field, "unknown field: it has no effect");
+    })
+}
+
+/// Decodes a security policy: a field of its spec that is not known could be what closes something.
+fn whole<T: DeserializeOwned + Serialize>(json: Json, findings: &mut Findings) -> Option<T> {
+    decoded(json, findings, &mut |field, findings| {
+        if field.steps().first() == Some(&Step::Key("metadata".into())) {
+            findings.notice(field, "unknown field: it has no effect");
+        } else {
+            findings.unhonoured(field, "unknown field");
+        }
+    })
+}
+
+fn decoded<T: DeserializeOwned + Serialize>(
+    json: Json,
+    findings: &mut Findings,
+    unknown: &mut dyn FnMut(Field, &mut Findings),
+) -> Option<T> {
     match serde_path_to_error::deserialize::<_, T>(&json) {
         Ok(decoded) => {
             let understood = serde_json::to_value(&decoded).unwrap_or(Json::Null);
-            unknown_fields(&json, &understood, &Field::default(), findings);
+            unknown_fields(&json, &understood, &Field::default(), &mut |field| {
+                unknown(field, findings);
+            });
             Some(decoded)
         }
         Err(error) => {
@@ -229,19 +264,19 @@ fn step(segment: &Segment) -> Option<Step> {
 }
 
 /// Whatever was written but is not in what was understood.
-fn unknown_fields(written: &Json, understood: &Json, field: &Field, findings: &mut Findings) {
+fn unknown_fields(written: &Json, understood: &Json, field: &Field, tell: &mut dyn FnMut(Field)) {
     match (written, understood) {
         (Json::Object(written), Json::Object(understood)) => {
             for (key, value) in written.iter().filter(|(_, value)| !value.is_null()) {
                 match understood.get(key) {
-                    Some(known) => unknown_fields(value, known, &field.key(key), findings),
-                    None => findings.notice(field.key(key), "unknown field: it has no effect"),
+                    Some(known) => unknown_fields(value, known, &field.key(key), tell),
+                    None => tell(field.key(key)),
                 }
             }
         }
         (Json::Array(written), Json::Array(understood)) => {
             for (index, (value, known)) in written.iter().zip(understood).enumerate() {
-                unknown_fields(value, known, &field.index(index), findings);
+                unknown_fields(value, known, &field.index(index), tell);
             }
         }
         _ => {}
@@ -255,7 +290,13 @@ fn group(api_version: &str) -> &str {
 fn name_rule(kind: Kind) -> Rule {
     match kind {
         Kind::Namespace | Kind::Service => Rule::Label,
-        Kind::Pod | Kind::EndpointSlice | Kind::Node | Kind::MeshConfig => Rule::Subdomain,
+        Kind::Pod
+        | Kind::EndpointSlice
+        | Kind::Node
+        | Kind::MeshConfig
+        | Kind::AuthenticationPolicy
+        | Kind::AuthorizationPolicy
+        | Kind::NetworkPolicy => Rule::Subdomain,
     }
 }
 

@@ -272,12 +272,19 @@ fn mesh_config_refuses_what_it_does_not_know() {
                 format!("{MESH_CONFIG}spec:\n  trustDomain: a.b\n  egres: Deny\n"),
                 &[
                     "mesh.yaml:6: MeshConfig default: spec.egres: unknown field `egres`, expected one of `trustDomain`, \
-                   `clusterDomain`, `egress`, `denyUdpEgress`, `podCIDRs`",
+                   `clusterDomain`, `egress`, `denyUdpEgress`, `mtls`, `systemNamespace`, `podCIDRs`",
                 ],
             ),
             (
                 format!("{MESH_CONFIG}spec:\n  egress: deny\n"),
                 &["mesh.yaml:5: MeshConfig default: spec.egress: unknown variant `deny`, expected `Allow` or `Deny`"],
+            ),
+            (
+                format!("{MESH_CONFIG}spec:\n  mtls: {{mode: strict}}\n"),
+                &[
+                    "mesh.yaml:5: MeshConfig default: spec.mtls.mode: unknown variant `strict`, expected `Permissive` or \
+                     `Strict`",
+                ],
             ),
             (
                 format!("{MESH_CONFIG}spec:\n  trustDomain: A B\n  podCIDRs:\n  - 10.0.0.0/8\n  - 10.0.0.0\n"),
@@ -295,7 +302,8 @@ fn mesh_config_refuses_what_it_does_not_know() {
         ],
         false,
     );
-    let good = "spec: {trustDomain: a.b, clusterDomain: c, egress: Deny, denyUdpEgress: true, podCIDRs: [fd00::/8]}\n";
+    let good = "spec: {trustDomain: a.b, clusterDomain: c, egress: Deny, denyUdpEgress: true, podCIDRs: [fd00::/8], \
+                mtls: {mode: Strict}, systemNamespace: mesh}\n";
     assert_reports(&[(format!("{MESH_CONFIG}{good}"), &[])], true);
 }
 
