@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use super::{
     enrolment,
-    objects::{MeshSettings, Objects, Pod},
+    objects::{Objects, Pod},
     policies::policies,
     slices::Backends,
 };
-use crate::model::{self, Contents, EgressMode, Exemption, MeshConfig, MtlsMode, ObjectName, Service};
+use crate::model::{self, Contents, Exemption, MeshConfig, ObjectName, Service};
 
 /// The service by which pods reach the API server, never captured.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
@@ -41,18 +41,9 @@ pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
     }
 }
 
-/// The settings; where none was ever understood, the strict side of each.
+/// The settings, with the nodes' ranges where they name none.
 fn config(objects: &Objects) -> MeshConfig {
-    let given = match &objects.mesh_config {
-        MeshSettings::Absent => MeshConfig::default(),
-        MeshSettings::Undecodable => MeshConfig {
-            egress: EgressMode::Deny,
-            deny_udp_egress: true,
-            mtls: MtlsMode::Strict,
-            ..MeshConfig::default()
-        },
-        MeshSettings::Given(config) => MeshConfig::clone(config),
-    };
+    let given = objects.mesh_config.effective();
     if !given.pod_cidrs.is_empty() {
         return given;
     }

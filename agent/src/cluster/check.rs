@@ -1,5 +1,7 @@
 //! What does not fit together among objects that are each valid.
 
+mod policies;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
@@ -30,6 +32,7 @@ pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
         checked.selector(service, &backends);
     }
     checked.slices(objects);
+    checked.policies(objects, &backends);
     checked.0
 }
 

@@ -15,7 +15,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use crate::model::{Mesh, Problem};
 
 pub use follow::follow;
-pub use offline::{Reviewed, Source, review};
+pub use offline::{Reviewed, Source, meshes, review};
 
 /// What the folder says at one moment.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use std::{
 use ipnet::IpNet;
 
 use crate::model::{
-    self, AuthenticationPolicy, AuthorizationPolicy, ContainerPort, EndpointHints, Family, NotEnrolled, ObjectName,
-    OnAgentFailure, PodUid, PolicyId, PolicyKind, Transport,
+    self, AuthenticationPolicy, AuthorizationPolicy, ContainerPort, EgressMode, EndpointHints, Family, MtlsMode,
+    NotEnrolled, ObjectName, OnAgentFailure, PodUid, PolicyId, PolicyKind, Transport,
 };
 
 /// The kinds that are read.
@@ -238,6 +238,24 @@ impl Kind {
             | Self::Node
             | Self::MeshConfig
             | Self::NetworkPolicy => None,
+        }
+    }
+}
+
+// === impl MeshSettings ===
+
+impl MeshSettings {
+    /// The settings; where none was ever understood, the strict side of each.
+    pub(crate) fn effective(&self) -> model::MeshConfig {
+        match self {
+            Self::Absent => model::MeshConfig::default(),
+            Self::Undecodable => model::MeshConfig {
+                egress: EgressMode::Deny,
+                deny_udp_egress: true,
+                mtls: MtlsMode::Strict,
+                ..model::MeshConfig::default()
+            },
+            Self::Given(config) => model::MeshConfig::clone(config),
         }
     }
 }

@@ -86,18 +86,23 @@ impl<'a> Backends<'a> {
         &'b self,
         service: &'b Service,
     ) -> impl Iterator<Item = (&'a ObjectName, &'a Pod)> + use<'a, 'b> {
+        self.with_labels(&service.service.name.namespace, &service.selector)
+    }
+
+    /// The pods of a namespace with all of these labels; none where no label is given.
+    pub(super) fn with_labels<'b>(
+        &'b self,
+        namespace: &'b str,
+        selector: &'b BTreeMap<String, String>,
+    ) -> impl Iterator<Item = (&'a ObjectName, &'a Pod)> + use<'a, 'b> {
         // Only the pods with the rarest of the labels are looked at: one by one, those of a large namespace would take
         // seconds for all its services.
-        let rarest = service
-            .selector
+        let rarest = selector
             .iter()
-            .map(|(key, value)| self.with_label(&service.service.name.namespace, key, value))
+            .map(|(key, value)| self.with_label(namespace, key, value))
             .min_by_key(|pods| pods.len())
             .unwrap_or_default();
-        rarest
-            .iter()
-            .copied()
-            .filter(|(_, pod)| selects(&service.selector, &pod.labels))
+        rarest.iter().copied().filter(|(_, pod)| selects(selector, &pod.labels))
     }
 
     fn with_label<'b>(&'b self, namespace: &'b str, key: &'b str, value: &'b str) -> &'b [(&'a ObjectName, &'a Pod)] {

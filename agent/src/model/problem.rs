@@ -25,7 +25,8 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The object is not used as it stands; its last good state is kept, where there is one.
+    /// The object is not used as it stands; its last good state is kept, where there is one. A security policy denies
+    /// where there is none, and where a part of it is unknown.
     Error,
     /// It is used, or left out on purpose, but may not do what its author wants.
     Notice,

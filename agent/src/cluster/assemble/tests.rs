@@ -1,13 +1,15 @@
 //! What an agent sees of the objects.
 
+mod policies;
+
 use super::{
     super::{
         convert::sample::{mk_pod, mk_service},
-        objects::{MeshLabel, Namespace, Node},
+        objects::{MeshLabel, MeshSettings, Namespace, Node},
     },
     *,
 };
-use crate::model::{Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::NODE};
+use crate::model::{EgressMode, Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::NODE};
 
 fn mk_objects() -> Objects {
     let mut objects = Objects::default();

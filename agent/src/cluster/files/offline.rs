@@ -1,19 +1,20 @@
-//! Looking through manifests without following them: `weft validate`.
+//! Looking through manifests without following them: `weft validate`, `weft policy test`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
+    super::assemble::assemble,
     Error,
     collect::{Collected, FileContent, collect},
     decode::decode,
     folder::Folder,
 };
-use crate::model::Problem;
+use crate::model::{Mesh, Problem};
 
 /// What is looked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,21 @@ pub struct Reviewed {
     pub problems: Vec<Problem>,
     /// How many good objects there are of each kind that is there.
     pub objects: BTreeMap<&'static str, usize>,
+}
+
+/// The mesh as the agent of each node sees it that has pods, in the order of nodes; fails only where the folder cannot be
+/// read at all.
+pub fn meshes(path: &Path) -> Result<Vec<Mesh>, Error> {
+    let folder = Folder::open(path.to_path_buf()).map_err(|source| Error::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let objects = &folder.collected().objects;
+    let nodes: BTreeSet<&Arc<str>> = objects.pods.values().filter_map(|pod| pod.node.as_ref()).collect();
+    Ok(nodes
+        .into_iter()
+        .map(|node| Mesh::new(assemble(objects, node)))
+        .collect())
 }
 
 /// Looks through manifests; fails only where they cannot be read at all.

@@ -1,5 +1,7 @@
 //! A real folder, changed in the ways in which people and machines change folders.
 
+mod policies;
+
 use std::{
     fs,
     os::unix::fs::symlink,

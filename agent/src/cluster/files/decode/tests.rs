@@ -1,5 +1,7 @@
 //! A table of inputs with the exact report of each: what is refused, and, beside it, what is taken.
 
+mod policies;
+
 use super::*;
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
