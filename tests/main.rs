@@ -1,6 +1,7 @@
 //! Tests of the whole data path: real kernel programs, real agents, simulated nodes. One file per concern.
 #![cfg(test)]
 
+mod balancers;
 mod capture;
 mod copy;
 mod counts;

@@ -41,6 +41,12 @@ impl Address {
         Self(words)
     }
 
+    /// The four words, each as it lies in memory in network order.
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 4] {
+        self.0
+    }
+
     /// Whether this is 127.0.0.0/8 or ::1.
     #[inline(always)]
     pub const fn is_loopback(&self) -> bool {

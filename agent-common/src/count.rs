@@ -56,13 +56,15 @@ pub enum Count {
     Cookie,
     /// The option by which agents know each other found no room in a segment.
     NoRoom,
+    /// connect(): where a pod connects to was put back, a load balancer of others had changed it.
+    Kept,
 }
 
 // === impl Count ===
 
 impl Count {
     /// Every reason, in the order of their indices.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Marked,
         Self::NeverCaptured,
         Self::Exempt,
@@ -89,6 +91,7 @@ impl Count {
         Self::Heard,
         Self::Cookie,
         Self::NoRoom,
+        Self::Kept,
     ];
 
     /// Where the counter lies in the map.
@@ -131,6 +134,7 @@ impl Count {
             Self::Heard => "heard",
             Self::Cookie => "cookie",
             Self::NoRoom => "no_room",
+            Self::Kept => "kept",
         }
     }
 }

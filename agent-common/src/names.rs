@@ -36,6 +36,10 @@ pub mod program {
     pub const CONNECT4: &str = "connect4";
     /// The same for IPv6.
     pub const CONNECT6: &str = "connect6";
+    /// Puts back where a pod connects to by IPv4, behind a load balancer of others; at the cgroup above all others.
+    pub const KEEP4: &str = "keep4";
+    /// The same for IPv6.
+    pub const KEEP6: &str = "keep6";
     /// Refuses what unconnected UDP sockets of pods send out of the cluster by IPv4; at the cgroup above all pods.
     pub const SENDMSG4: &str = "sendmsg4";
     /// The same for IPv6.
@@ -62,6 +66,8 @@ pub mod map {
     pub const EXEMPT: &str = "EXEMPT";
     /// Prefixes of [`crate::Address`] to which UDP does not leave the cluster; empty while it may leave.
     pub const INSIDE: &str = "INSIDE";
+    /// Socket cookie → the [`crate::SocketAddress`] to which it connects, until the load balancers of others have passed.
+    pub const WANTED: &str = "WANTED";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the kubelet's probes.
     pub const PROBES: &str = "PROBES";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the agent's connections to applications.
@@ -80,8 +86,8 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
 
     /// The maps that exist once for a node.
-    pub const OF_NODE: [&str; 11] = [
-        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, INSIDE, PROBES, LEGS, COUNTERS, DROPS, LOGS,
+    pub const OF_NODE: [&str; 12] = [
+        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, INSIDE, WANTED, PROBES, LEGS, COUNTERS, DROPS, LOGS,
     ];
     /// The maps that exist for each pod.
     pub const OF_POD: [&str; 3] = [LISTENERS, OWN, SETTINGS];

@@ -10,8 +10,9 @@ pub struct NodeSettings {
     build: u64,
     cgroup: u64,
     kubelet_cgroup: u64,
+    pods_cgroup: u64,
     mesh: MeshId,
-    knows_mesh: u32,
+    flags: u32,
 }
 
 /// What the connect programs know of an enrolled pod, the value of [`crate::names::map::PODS`].
@@ -47,7 +48,7 @@ pub enum Slot {
     DnsV6,
 }
 
-map_value!(NodeSettings, 40);
+map_value!(NodeSettings, 48);
 map_value!(PodFlags, 4);
 map_value!(PodSettings, 56);
 
@@ -61,12 +62,13 @@ impl NodeSettings {
             build,
             cgroup: 0,
             kubelet_cgroup: 0,
+            pods_cgroup: 0,
             mesh: MeshId::new([0; 4]),
-            knows_mesh: 0,
+            flags: 0,
         }
     }
 
-    /// Sets the id of the cgroup above all pods, to which programs are attached.
+    /// Sets the id of the cgroup above all pods.
     #[must_use]
     pub const fn with_cgroup(self, cgroup: u64) -> Self {
         Self { cgroup, ..self }
@@ -78,16 +80,28 @@ impl NodeSettings {
         Self { kubelet_cgroup, ..self }
     }
 
+    /// Sets the id of the cgroup at which pods' connections are marked.
+    #[must_use]
+    pub const fn with_pods_cgroup(self, pods_cgroup: u64) -> Self {
+        Self { pods_cgroup, ..self }
+    }
+
     /// Sets the id of the mesh, as far as it is known.
     #[must_use]
     pub const fn with_mesh(self, mesh: Option<MeshId>) -> Self {
         match mesh {
-            Some(mesh) => Self {
-                mesh,
-                knows_mesh: 1,
-                ..self
-            },
-            None => Self { knows_mesh: 0, ..self },
+            Some(mesh) => Self { mesh, ..self }.with(Self::KNOWS_MESH),
+            None => self.without(Self::KNOWS_MESH),
+        }
+    }
+
+    /// Says whether load balancers of others put other destinations in place of those that pods connect to.
+    #[must_use]
+    pub const fn with_balancers(self, balancers: bool) -> Self {
+        if balancers {
+            self.with(Self::HAS_BALANCERS)
+        } else {
+            self.without(Self::HAS_BALANCERS)
         }
     }
 
@@ -102,7 +116,7 @@ impl NodeSettings {
         self.build
     }
 
-    /// The id of the cgroup above all pods to which programs are attached; 0 before that.
+    /// The id of the cgroup above all pods; 0 before programs are attached.
     pub const fn cgroup(&self) -> u64 {
         self.cgroup
     }
@@ -110,12 +124,44 @@ impl NodeSettings {
     /// The id of the mesh; none while no certificate authority has told it.
     #[inline(always)]
     pub const fn mesh(&self) -> Option<MeshId> {
-        if self.knows_mesh == 0 { None } else { Some(self.mesh) }
+        if self.flags & Self::KNOWS_MESH == 0 {
+            None
+        } else {
+            Some(self.mesh)
+        }
+    }
+
+    /// Whether load balancers of others put other destinations in place of those that pods connect to.
+    #[inline(always)]
+    pub const fn has_balancers(&self) -> bool {
+        self.flags & Self::HAS_BALANCERS != 0
+    }
+
+    /// The id of the cgroup at which pods' connections are marked; 0 before that.
+    pub const fn pods_cgroup(&self) -> u64 {
+        self.pods_cgroup
     }
 
     /// The id of the kubelet's cgroup to which its program is attached; 0 before that.
     pub const fn kubelet_cgroup(&self) -> u64 {
         self.kubelet_cgroup
+    }
+
+    const KNOWS_MESH: u32 = 1;
+    const HAS_BALANCERS: u32 = 2;
+
+    const fn with(self, flag: u32) -> Self {
+        Self {
+            flags: self.flags | flag,
+            ..self
+        }
+    }
+
+    const fn without(self, flag: u32) -> Self {
+        Self {
+            flags: self.flags & !flag,
+            ..self
+        }
     }
 }
 

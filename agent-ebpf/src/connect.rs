@@ -1,7 +1,8 @@
-//! Which connections of pods are captured. Nothing is rewritten: the mark leads the SYN to the pod's own listeners.
+//! Which connections of pods are captured. Nothing is rewritten: the mark leads the SYN to the pod's own listeners. What
+//! load balancers of others rewrite is put back.
 
 use agent_common::{
-    Count, PodFlags,
+    Count, PodFlags, SocketAddress,
     mark::{CAPTURED, OURS},
 };
 use aya_log_ebpf::debug;
@@ -39,11 +40,30 @@ pub(crate) fn connect(socket: &Connect<'_>) -> Verdict {
             reason.index()
         );
         maps::count(reason);
+        if matches!(reason, Count::Marked) && maps::has_balancers() {
+            // Where there is no room the address is lost, as it is without this.
+            let _ = maps::want(socket.cookie(), socket.destination());
+        }
         return Verdict::Proceed;
     }
     let (count, verdict) = unmarkable(flags);
     maps::count(count);
     verdict
+}
+
+/// Puts back where the socket wants to connect to, if somebody has changed it after [`connect`].
+#[inline(always)]
+pub(crate) fn keep(socket: &Connect<'_>, put_back: impl FnOnce(SocketAddress)) {
+    if !socket.is_stream() || socket.mark() & (OURS | CAPTURED) != CAPTURED {
+        return;
+    }
+    let Some(wanted) = maps::wanted(socket.cookie()) else {
+        return;
+    };
+    if wanted != socket.destination() {
+        put_back(wanted);
+        maps::count(Count::Kept);
+    }
 }
 
 /// Why the connection is captured, or let go. Failing open is decided here and nowhere else.

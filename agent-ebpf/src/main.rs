@@ -40,6 +40,22 @@ mod entries {
         allow(connect::connect(&ctx::Connect::v6(&ctx)))
     }
 
+    /// Puts back where pods connect to by IPv4.
+    #[cgroup_sock_addr(connect4)]
+    pub(crate) fn keep4(ctx: SockAddrContext) -> i32 {
+        let socket = ctx::Connect::v4(&ctx);
+        connect::keep(&socket, |wanted| socket.redirect_v4(wanted));
+        PROCEED
+    }
+
+    /// Puts back where pods connect to by IPv6, v4-mapped addresses among it.
+    #[cgroup_sock_addr(connect6)]
+    pub(crate) fn keep6(ctx: SockAddrContext) -> i32 {
+        let socket = ctx::Connect::v6(&ctx);
+        connect::keep(&socket, |wanted| socket.redirect_v6(wanted));
+        PROCEED
+    }
+
     /// Refuses datagrams out of the cluster by IPv4; of connected sockets connect() is asked instead.
     #[cgroup_sock_addr(sendmsg4)]
     pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
@@ -77,11 +93,13 @@ mod entries {
 
     fn allow(verdict: connect::Verdict) -> i32 {
         match verdict {
-            connect::Verdict::Proceed => 1,
-            connect::Verdict::Refuse => 0,
+            connect::Verdict::Proceed => PROCEED,
+            connect::Verdict::Refuse => REFUSE,
         }
     }
 
+    const REFUSE: i32 = 0;
+    const PROCEED: i32 = 1;
     /// The return value of a sockops program: 0 would have the kernel report failure where it asks for more than an event.
     const CONTINUE: u32 = 1;
     const SK_DROP: u32 = 0;

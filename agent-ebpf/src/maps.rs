@@ -100,6 +100,29 @@ pub(crate) fn mesh() -> Option<MeshId> {
     NODE.get(0).and_then(NodeSettings::mesh)
 }
 
+/// Whether load balancers of others change where sockets connect to.
+#[inline(always)]
+pub(crate) fn has_balancers() -> bool {
+    NODE.get(0).is_some_and(NodeSettings::has_balancers)
+}
+
+/// Writes down where a socket connects to.
+#[inline(always)]
+pub(crate) fn want(socket: u64, destination: SocketAddress) -> Result<(), i32> {
+    WANTED.insert(socket, destination, 0)
+}
+
+/// Where a socket connects to, if that was written down, and forgets it.
+#[inline(always)]
+pub(crate) fn wanted(socket: u64) -> Option<SocketAddress> {
+    // SAFETY: the kernel gives a valid address or none; the entry is that of the socket in whose connect() this runs, and
+    // one that another CPU reuses meanwhile holds another connection's destination at worst.
+    let wanted = unsafe { WANTED.get(socket) }.copied()?;
+    // What is gone already is what was to be.
+    let _ = WANTED.remove(socket);
+    Some(wanted)
+}
+
 /// Whether the address is one of this pod's.
 #[inline(always)]
 pub(crate) fn own(address: &Address) -> bool {
@@ -149,6 +172,8 @@ static NEVER: LpmTrie<Address, u8> = LpmTrie::pinned(64, NO_PREALLOC);
 static EXEMPT: HashMap<SocketAddress, u8> = HashMap::pinned(1024, NO_PREALLOC);
 #[map]
 static INSIDE: LpmTrie<Address, u8> = LpmTrie::pinned(65536, NO_PREALLOC);
+#[map]
+static WANTED: LruHashMap<u64, SocketAddress> = LruHashMap::pinned(4096, 0);
 #[map]
 static PROBES: LruHashMap<Tuple, Sighting> = LruHashMap::pinned(4096, 0);
 #[map]

@@ -9,6 +9,8 @@
 //! The only room with aya. One task is the only writer of all of it; what it pins outlives it, and the next one adopts it.
 
 mod apply;
+mod attached;
+mod balancer;
 mod capture;
 mod cgroup;
 mod change;
@@ -125,8 +127,8 @@ impl Kernel {
             },
         };
         let settings = NodeSettings::new(host_cookie.0, object.build());
-        let programs = NodePrograms::new(pins.clone(), KubeletCgroup::new(config, host));
-        programs.attach(&mut ebpf, &mut maps, settings, &cgroup)?;
+        let mut programs = NodePrograms::new(pins.clone(), KubeletCgroup::new(config, host), cgroup);
+        programs.attach(&mut ebpf, &mut maps, settings)?;
 
         let pinned = pins.pods()?.into_iter().collect();
         let kernel = Self {

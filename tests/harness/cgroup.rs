@@ -24,6 +24,13 @@ impl Cgroup {
         Self { path }
     }
 
+    /// Makes one below it.
+    pub fn below(&self, name: &str) -> Self {
+        let path = self.path.join(name);
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { path }
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.path

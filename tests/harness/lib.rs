@@ -16,6 +16,7 @@
 mod address;
 mod agent;
 mod app;
+mod balancer;
 mod cgroup;
 mod client;
 mod kernel;
@@ -34,6 +35,7 @@ pub mod wait;
 pub use address::{Addresses, Family};
 pub use agent::{Agent, Launch, Outcome, weft};
 pub use app::{App, Server};
+pub use balancer::Balancer;
 pub use cgroup::Cgroup;
 pub use client::{Dial, Talk};
 pub use kernel::{BpfIds, Census};

@@ -69,8 +69,18 @@ fn remove(such: fn(&str) -> bool) {
         }
     }
     for path in entries(&cgroup::root(), such) {
-        let _ = fs::remove_dir(path);
+        remove_cgroup(&path);
     }
+}
+
+/// Removes a cgroup with those below it; files of a cgroup cannot be removed, and go with it.
+fn remove_cgroup(path: &Path) {
+    for below in fs::read_dir(path).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&below.path());
+        }
+    }
+    let _ = fs::remove_dir(path);
 }
 
 /// What in this folder bears such a name.

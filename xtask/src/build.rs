@@ -62,14 +62,18 @@ impl Profile {
     }
 }
 
-/// Builds the kernel programs and puts them where the agent's build script finds them.
+/// Builds the kernel programs and puts them where the agent's build script and the tests find them.
 ///
 /// The object is replaced only when it differs: else each run would build the agent anew.
 pub(crate) fn kernel_programs() -> Result<()> {
     process::run(&mut for_bpf("build", &Toolchain::find()?)?)?;
-    let built = bpf_target().join(TARGET).join("release/weft-ebpf");
+    OBJECTS.iter().try_for_each(|name| publish(name))
+}
+
+fn publish(name: &str) -> Result<()> {
+    let built = bpf_target().join(TARGET).join("release").join(name);
     let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let embedded = workspace::bpf_object();
+    let embedded = workspace::bpf_object(name);
     if fs::read(&embedded).is_ok_and(|old| old == object) {
         return Ok(());
     }
@@ -93,7 +97,7 @@ pub(crate) fn lint_kernel_programs() -> Result<()> {
 fn for_bpf(command: &str, toolchain: &Toolchain) -> Result<Command> {
     let mut cargo = process::cargo();
     cargo
-        .args([command, "--package", "agent-ebpf", "--release"])
+        .args([command, "--package", "agent-ebpf", "--package", "balancer", "--release"])
         .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
         .arg(bpf_target())
         .env("RUSTC", toolchain.rustc())
@@ -117,5 +121,8 @@ pub(crate) fn agent(profile: Profile) -> Result<PathBuf> {
     process::run(&mut build)?;
     Ok(workspace::target().join(profile.folder()).join("weft"))
 }
+
+/// The agent's programs, and what the tests put beside them.
+const OBJECTS: [&str; 2] = ["weft-ebpf", "balancer"];
 
 const TARGET: &str = "bpfel-unknown-none";

@@ -19,9 +19,9 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// The linked kernel programs, where the agent's build script looks for them.
-pub(crate) fn bpf_object() -> PathBuf {
-    root().join("target/bpf/weft-ebpf")
+/// Linked kernel programs, where the agent's build script and the tests look for them.
+pub(crate) fn bpf_object(name: &str) -> PathBuf {
+    root().join("target/bpf").join(name)
 }
 
 /// The folder of a tool's version in the user's cache, shared by all checkouts.

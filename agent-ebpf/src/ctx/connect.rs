@@ -4,7 +4,7 @@ use agent_common::{Address, SocketAddress, Tuple};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_addr},
-    helpers::{bpf_get_netns_cookie, bpf_setsockopt},
+    helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_setsockopt},
     programs::SockAddrContext,
 };
 
@@ -55,6 +55,43 @@ impl<'a> Connect<'a> {
     pub(crate) fn netns_cookie(&self) -> u64 {
         // SAFETY: the helper takes this program type's own context.
         unsafe { bpf_get_netns_cookie(self.context.as_ptr()) }
+    }
+
+    /// The socket's own cookie.
+    #[inline(always)]
+    pub(crate) fn cookie(&self) -> u64 {
+        // SAFETY: the helper takes this program type's own context.
+        unsafe { bpf_get_socket_cookie(self.context.as_ptr()) }
+    }
+
+    /// Changes where the socket connects to, in a `connect4` program.
+    #[inline(always)]
+    pub(crate) fn redirect_v4(&self, destination: SocketAddress) {
+        let [_, _, _, word] = destination.address().words();
+        let raw = self.context.sock_addr;
+        // SAFETY: the kernel hands a valid context for the time of the call.
+        set(unsafe { &raw mut (*raw).user_ip4 }, word);
+        // SAFETY: as above.
+        set(unsafe { &raw mut (*raw).user_port }, destination.port().into());
+    }
+
+    /// Changes where the socket connects to, in a `connect6` program.
+    #[inline(always)]
+    pub(crate) fn redirect_v6(&self, destination: SocketAddress) {
+        let [a, b, c, d] = destination.address().words();
+        let raw = self.context.sock_addr;
+        // SAFETY: the kernel hands a valid context for the time of the call.
+        let words = unsafe { &raw mut (*raw).user_ip6 };
+        // SAFETY: each of the four words lies in the array.
+        set(unsafe { &raw mut (*words)[0] }, a);
+        // SAFETY: as above.
+        set(unsafe { &raw mut (*words)[1] }, b);
+        // SAFETY: as above.
+        set(unsafe { &raw mut (*words)[2] }, c);
+        // SAFETY: as above.
+        set(unsafe { &raw mut (*words)[3] }, d);
+        // SAFETY: as above.
+        set(unsafe { &raw mut (*raw).user_port }, destination.port().into());
     }
 
     /// The socket's mark.
@@ -109,6 +146,13 @@ impl<'a> Connect<'a> {
             destination: SocketAddress::new(address(raw), port),
         }
     }
+}
+
+/// Writes a field of a context by itself: the verifier refuses merged stores as it refuses merged loads.
+#[inline(always)]
+fn set(field: *mut u32, value: u32) {
+    // SAFETY: the callers point to fields of a context that lives.
+    unsafe { field.write_volatile(value) }
 }
 
 const SOCK_STREAM: u32 = 1;

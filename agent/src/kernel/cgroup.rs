@@ -16,6 +16,7 @@ use crate::net::{NetNs, PortOwner};
 #[derive(Debug)]
 pub(super) struct Cgroup {
     folder: File,
+    path: PathBuf,
     id: u64,
 }
 
@@ -43,6 +44,16 @@ impl Cgroup {
         self.id
     }
 
+    /// Its folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finds the cgroup below this one that holds all pods and nothing else, as the kubelet names it.
+    pub(super) fn of_pods(&self) -> Result<Option<Self>, KernelError> {
+        pods_below(&self.path, DEPTH).map(|path| Self::open(&path)).transpose()
+    }
+
     fn open(path: &Path) -> Result<Self, KernelError> {
         let failed = |source| KernelError::Cgroup {
             path: path.into(),
@@ -50,7 +61,11 @@ impl Cgroup {
         };
         let folder = File::open(path).map_err(failed)?;
         let id = folder.metadata().map_err(failed)?.ino();
-        Ok(Self { folder, id })
+        Ok(Self {
+            folder,
+            path: path.into(),
+            id,
+        })
     }
 }
 
@@ -94,6 +109,30 @@ impl KubeletCgroup {
     }
 }
 
+/// Looks for `kubepods` (the kubelet's cgroupfs driver) or a slice whose name ends so (its systemd driver), nearest first.
+fn pods_below(folder: &Path, depth: usize) -> Option<PathBuf> {
+    let mut level = vec![folder.to_owned()];
+    for _ in 0..depth {
+        let mut next: Vec<PathBuf> = level
+            .iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flat_map(|entries| entries.flatten())
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
+        next.sort();
+        let of_pods = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name == "kubepods" || name.ends_with("kubepods.slice")
+        };
+        if let Some(found) = next.iter().find(of_pods) {
+            return Some(found.clone());
+        }
+        level = next;
+    }
+    None
+}
+
 fn mount_point() -> Result<PathBuf, KernelError> {
     let path = Path::new(MOUNTS);
     let mounts = fs::read_to_string(path).map_err(KernelError::pin("read", path))?;
@@ -109,6 +148,9 @@ fn cgroup2(mounts: &str) -> Option<PathBuf> {
     })
 }
 
+/// How deep below the root kubelets keep their pods: `kubelet.slice/kubelet-kubepods.slice` and the like.
+const DEPTH: usize = 3;
+
 const KUBELET_PORT: u16 = 10250;
 const MOUNTS: &str = "/proc/self/mounts";
 
@@ -122,6 +164,19 @@ mod tests {
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(cgroup2(mounts), Some("/sys/fs/cgroup/unified".into()));
         assert_eq!(cgroup2("tmpfs /sys/fs/cgroup tmpfs rw 0 0\n"), None);
+    }
+
+    #[test]
+    fn the_pods_cgroup_is_found_by_either_name() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(pods_below(root.path(), DEPTH), None);
+        let slice = root.path().join("kubelet.slice/kubelet-kubepods.slice");
+        fs::create_dir_all(slice.join("kubelet-kubepods-burstable.slice")).unwrap();
+        fs::create_dir_all(root.path().join("system.slice/notkubepods")).unwrap();
+        assert_eq!(pods_below(root.path(), DEPTH), Some(slice));
+        let plain = root.path().join("kubepods");
+        fs::create_dir_all(&plain).unwrap();
+        assert_eq!(pods_below(root.path(), DEPTH), Some(plain));
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub enum KernelError {
         /// Why.
         source: MapError,
     },
+    /// The programs at a cgroup's hook cannot be listed.
+    #[error("cannot list the programs at a cgroup")]
+    Query(#[source] io::Error),
     /// A link cannot be read.
     #[error("cannot use the link of {name}")]
     Link {

@@ -25,7 +25,7 @@ use aya::{
 pub use check::{Finding, FindingKind};
 pub use drops::Drops;
 pub use entries::{Entry, map_name, map_names};
-pub use link::{CgroupAttachment, Link};
+pub use link::{CgroupAttachment, Link, Owner};
 pub use map::Map;
 pub use namespace::Namespaces;
 pub use pod::PinnedPod;

@@ -1,18 +1,22 @@
 //! Programs and their links: attached once, adopted after a restart, handed over without a gap when their build changes.
 
-use std::error::Error;
+use std::{collections::BTreeSet, error::Error, path::Path};
 
 use agent_common::{
     NodeSettings,
-    names::program::{CONNECT4, CONNECT6, LOOKUP, OWN_SOCKETS, PROBES, SENDMSG4, SENDMSG6},
+    names::program::{CONNECT4, CONNECT6, KEEP4, KEEP6, LOOKUP, OWN_SOCKETS, PROBES, SENDMSG4, SENDMSG6},
 };
 use aya::{
     Ebpf,
-    programs::{CgroupAttachMode, Program, links::FdLink},
+    programs::{
+        CgroupAttachMode, Program,
+        links::{FdLink, PinnedLink},
+    },
 };
 
 use super::{
     KernelError,
+    balancer::{Order, Ours, Running, View},
     cgroup::{Cgroup, KubeletCgroup},
     maps::NodeMaps,
     object::Object,
@@ -24,6 +28,14 @@ use crate::net::NetNs;
 pub(super) struct NodePrograms {
     pins: NodePins,
     kubelet: KubeletCgroup,
+    /// The cgroup above all pods.
+    above: Cgroup,
+    /// The cgroup of the pods alone, where it was looked for and found.
+    pods: Option<Cgroup>,
+    /// What ran in a connect() when it was looked last.
+    running: Running,
+    /// What was said of the load balancers of others.
+    said: View,
 }
 
 /// What was done about a link.
@@ -38,42 +50,53 @@ pub(super) enum Attachment {
 // === impl NodePrograms ===
 
 impl NodePrograms {
-    pub(super) fn new(pins: NodePins, kubelet: KubeletCgroup) -> Self {
-        Self { pins, kubelet }
+    pub(super) fn new(pins: NodePins, kubelet: KubeletCgroup, above: Cgroup) -> Self {
+        Self {
+            pins,
+            kubelet,
+            above,
+            pods: None,
+            running: Running::default(),
+            said: View::Clear,
+        }
     }
 
-    /// Attaches what is to stand above all pods, or adopts it where the same build stands there already.
+    /// Attaches what is to stand above the pods, or adopts it where the same build stands there already.
     pub(super) fn attach(
-        &self,
+        &mut self,
         ebpf: &mut Ebpf,
         maps: &mut NodeMaps,
         wanted: NodeSettings,
-        cgroup: &Cgroup,
     ) -> Result<(), KernelError> {
         let before = maps.settings()?;
         let same_build = before.build() == wanted.build();
-        for name in ABOVE_PODS {
-            let path = self.pins.link(name);
-            if same_build && before.cgroup() == cgroup.id() && path.exists() {
-                tracing::debug!(name, "Program adopted");
-                continue;
-            }
-            match attach_to_cgroup(ebpf, name, cgroup) {
-                Ok(link) => pin_link(link, name, &path)?,
-                // Capture goes on without them.
-                Err(error) if SENDS.contains(&name) => {
-                    let error: &dyn Error = &error;
-                    tracing::error!(
-                        name,
-                        error,
-                        "denyUdpEgress holds for connect() only: sends cannot be refused"
-                    );
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            tracing::info!(name, "Program attached");
+        self.find_pods(before.pods_cgroup())?;
+        let pods = self.pods.as_ref().unwrap_or(&self.above);
+
+        // The agent's connections are recorded before any is captured, and its listeners, opened later, greet.
+        self.attach_unless(
+            ebpf,
+            OWN_SOCKETS,
+            &self.above,
+            same_build && before.cgroup() == self.above.id(),
+        )?;
+        let marked = same_build && before.pods_cgroup() == pods.id();
+        for name in [CONNECT4, CONNECT6] {
+            self.attach_unless(ebpf, name, pods, marked)?;
         }
+        for name in [SENDMSG4, SENDMSG6] {
+            // Capture goes on without them.
+            if let Err(error) = self.attach_unless(ebpf, name, pods, marked) {
+                let error: &dyn Error = &error;
+                tracing::error!(
+                    name,
+                    error,
+                    "denyUdpEgress holds for connect() only: sends cannot be refused"
+                );
+            }
+        }
+        let balancers = self.keep(ebpf, pods, same_build)?;
+        self.running = Running::at(pods)?;
         // A probe program of another build is replaced as if the kubelet's cgroup were another.
         let kubelet_cgroup = if same_build && self.pins.link(PROBES).exists() {
             before.kubelet_cgroup()
@@ -82,10 +105,14 @@ impl NodePrograms {
         };
         maps.set_settings(
             wanted
-                .with_cgroup(cgroup.id())
+                .with_cgroup(self.above.id())
                 .with_kubelet_cgroup(kubelet_cgroup)
-                .with_mesh(before.mesh()),
-        )
+                .with_pods_cgroup(pods.id())
+                .with_mesh(before.mesh())
+                .with_balancers(balancers != View::Clear),
+        )?;
+        self.say(balancers);
+        Ok(())
     }
 
     /// Attaches the program that recognises probes to the kubelet's cgroup, once there is one, and whenever it is another.
@@ -98,6 +125,118 @@ impl NodePrograms {
         pin_link(link, PROBES, &self.pins.link(PROBES))?;
         tracing::info!(cgroup = cgroup.id(), "Probes of the kubelet are recognised");
         maps.set_settings(settings.with_kubelet_cgroup(cgroup.id()))
+    }
+
+    /// Attaches anew where load balancers of others have come, or stand otherwise than before.
+    pub(super) fn follow_balancers(&mut self, object: &Object, maps: &mut NodeMaps) -> Result<(), KernelError> {
+        if Running::at(self.pods.as_ref().unwrap_or(&self.above))? == self.running {
+            return Ok(());
+        }
+        let settings = maps.settings()?;
+        self.attach(&mut object.load_node()?, maps, settings)
+    }
+
+    /// Looks for the cgroup of the pods alone where others change what pods connect to; once used it is used on.
+    fn find_pods(&mut self, used: u64) -> Result<(), KernelError> {
+        let others = self
+            .orders(&self.above)?
+            .iter()
+            .any(|order| order.others().next().is_some());
+        if self.pods.is_some() || !(others || (used != 0 && used != self.above.id())) {
+            return Ok(());
+        }
+        self.pods = self.above.of_pods()?;
+        if self.pods.is_none() && others {
+            tracing::warn!(
+                above = %self.above.path().display(),
+                "No cgroup of the pods alone is found: programs of others run before those of Weft"
+            );
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what others change is put back behind them, and says how things are then.
+    fn keep(&self, ebpf: &mut Ebpf, pods: &Cgroup, same_build: bool) -> Result<View, KernelError> {
+        let view = |orders: [Order; 2]| {
+            let [v4, v6] = orders.map(|order| order.view());
+            v4.max(v6)
+        };
+        let before = view(self.orders(pods)?);
+        match before {
+            View::Clear => return Ok(before),
+            View::Kept if same_build => return Ok(before),
+            View::Kept | View::Changed => {}
+        }
+        for name in [KEEP4, KEEP6] {
+            // The last that is attached to a cgroup is the last that runs there.
+            self.attach_unless(ebpf, name, &self.above, false)?;
+        }
+        self.orders(pods).map(view)
+    }
+
+    fn say(&mut self, balancers: View) {
+        if balancers == self.said {
+            return;
+        }
+        self.said = balancers;
+        let pods = self.pods.as_ref().unwrap_or(&self.above);
+        let others = self.orders(pods).map(|orders| {
+            let others: BTreeSet<String> = orders.iter().flat_map(Order::others).map(str::to_owned).collect();
+            others.into_iter().collect::<Vec<_>>().join(", ")
+        });
+        let (others, pods) = (others.unwrap_or_default(), pods.path().display());
+        match balancers {
+            View::Clear => tracing::info!("Load balancers of others are gone"),
+            View::Kept => tracing::info!(
+                others,
+                %pods,
+                "Programs of others change where pods connect to: Weft marks before them and puts it back behind them"
+            ),
+            View::Changed => tracing::warn!(
+                others,
+                %pods,
+                "Programs of others change where pods connect to before Weft sees it: services are balanced by them"
+            ),
+        }
+    }
+
+    fn orders(&self, cgroup: &Cgroup) -> Result<[Order; 2], KernelError> {
+        let id = |name| program_id(&self.pins.link(name), name);
+        let ours = [(CONNECT4, KEEP4), (CONNECT6, KEEP6)].map(|(marks, keeps)| Ours {
+            marks: id(marks),
+            keeps: id(keeps),
+        });
+        Ok(Running::at(cgroup)?.orders(ours))
+    }
+
+    /// Attaches and pins a program unless the same stands there and is pinned.
+    fn attach_unless(
+        &self,
+        ebpf: &mut Ebpf,
+        name: &'static str,
+        cgroup: &Cgroup,
+        stands: bool,
+    ) -> Result<(), KernelError> {
+        let path = self.pins.link(name);
+        if stands && path.exists() {
+            tracing::debug!(name, "Program adopted");
+            return Ok(());
+        }
+        pin_link(attach_to_cgroup(ebpf, name, cgroup)?, name, &path)?;
+        tracing::info!(name, cgroup = %cgroup.path().display(), "Program attached");
+        Ok(())
+    }
+}
+
+/// The program behind a pinned link; none when nothing is pinned there.
+fn program_id(pin: &Path, name: &'static str) -> Option<u32> {
+    let info = PinnedLink::from_pin(pin).and_then(|link| FdLink::from(link).info());
+    match info {
+        Ok(info) => Some(info.program_id()),
+        Err(error) => {
+            tracing::trace!(name, %error, "No pinned link");
+            None
+        }
     }
 }
 
@@ -134,10 +273,3 @@ fn attach_to_cgroup(ebpf: &mut Ebpf, name: &'static str, cgroup: &Cgroup) -> Res
         _ => Err(KernelError::NoProgram(name)),
     }
 }
-
-/// What stands above all pods. The agent's connections are recorded before any is captured,
-/// and its listeners, opened later, greet.
-const ABOVE_PODS: [&str; 5] = [OWN_SOCKETS, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6];
-
-/// What refuses datagrams and captures nothing.
-const SENDS: [&str; 2] = [SENDMSG4, SENDMSG6];

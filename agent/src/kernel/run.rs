@@ -105,6 +105,8 @@ impl Kernel {
                 }
                 _ = look.tick() => {
                     said("Kubelet cannot be followed", self.programs.follow_kubelet(&self.object, &mut self.maps));
+                    let followed = self.programs.follow_balancers(&self.object, &mut self.maps);
+                    said("Load balancers of others cannot be followed", followed);
                     self.end_moved(&desired, changes).await?;
                     self.reconcile(&desired, changes, &tell).await?;
                 }

@@ -178,6 +178,7 @@ pub(super) const UNSAFE: &[&str] = &[
     "agent-common/src",
     "agent-ebpf/src/ctx",
     "agent-ebpf/src/maps",
+    "tests/balancer/src",
 ];
 
 /// The folders whose files are checked.

@@ -1,4 +1,4 @@
-//! `cgroup`: where Weft's programs sit on cgroups.
+//! `cgroup`: where Weft's programs sit on cgroups, and who else decides about connect() there.
 
 use super::{Context, DebugError, Outcome};
 use crate::{
@@ -15,7 +15,7 @@ pub(super) fn collect(context: &Context) -> Result<Vec<CgroupAttachment>, DebugE
 }
 
 impl Row for CgroupAttachment {
-    const COLUMNS: &'static [&'static str] = &["CGROUP", "CGROUP-ID", "ATTACH-TYPE", "NAME", "PROG", "LINK"];
+    const COLUMNS: &'static [&'static str] = &["CGROUP", "CGROUP-ID", "ATTACH-TYPE", "NAME", "OWNER", "PROG", "LINK"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -23,8 +23,9 @@ impl Row for CgroupAttachment {
             self.cgroup_id.to_string(),
             or_dash(self.attach_type.as_deref()),
             self.name.clone(),
+            self.owner.label().to_owned(),
             self.prog_id.to_string(),
-            self.link_id.to_string(),
+            or_dash(self.link_id),
         ]
     }
 }
@@ -32,6 +33,7 @@ impl Row for CgroupAttachment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::inspect::Owner;
 
     #[test]
     fn an_attachment_keeps_its_json_keys() {
@@ -41,13 +43,14 @@ mod tests {
             attach_type: Some("connect4".to_owned()),
             name: "connect4".to_owned(),
             prog_id: 7,
-            link_id: 3,
+            link_id: Some(3),
+            owner: Owner::Weft,
         };
         assert_eq!(
             serde_json::to_value(&attachment).unwrap(),
             serde_json::json!({
                 "cgroup": "/sys/fs/cgroup/kubepods", "cgroup_id": 42, "attach_type": "connect4", "name": "connect4",
-                "prog_id": 7, "link_id": 3,
+                "prog_id": 7, "link_id": 3, "owner": "weft",
             })
         );
         assert_eq!(attachment.cells().len(), CgroupAttachment::COLUMNS.len());

@@ -89,6 +89,16 @@ fn decode(scope: &Scope, name: &'static str, map: Map) -> Result<Vec<Entry>, Ins
         map::EXEMPT => hash(map, SocketAddress::socket_addr, |address: SocketAddress, _: u8| {
             (json!({"address": address.socket_addr()}), json!({}))
         }),
+        map::WANTED => hash(
+            map,
+            |cookie| cookie,
+            |cookie: u64, wanted: SocketAddress| {
+                (
+                    json!({"socket_cookie": cookie}),
+                    json!({"address": wanted.socket_addr()}),
+                )
+            },
+        ),
         map::OWN => hash(map, Address::ip, |address: Address, _: u8| {
             (json!({"address": address.ip()}), json!({}))
         }),
@@ -185,6 +195,8 @@ fn node_settings(settings: NodeSettings) -> Value {
         "build": format!("{:016x}", settings.build()),
         "cgroup_id": settings.cgroup(),
         "kubelet_cgroup_id": settings.kubelet_cgroup(),
+        "pods_cgroup_id": settings.pods_cgroup(),
+        "has_balancers": settings.has_balancers(),
         "mesh": settings.mesh().map(|mesh| mesh.to_string()),
     })
 }

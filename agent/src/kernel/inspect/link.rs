@@ -1,8 +1,8 @@
 //! Pinned links: which program is attached where.
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -12,6 +12,10 @@ use aya::programs::links::{FdLink, LinkType, PinnedLink};
 use serde::{Deserialize, Serialize};
 
 use super::{InspectError, Pins, Scope, fdinfo::FdInfo};
+use crate::kernel::{
+    attached::{self, Hook},
+    balancer::NAMES,
+};
 
 /// A pinned link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ pub struct Link {
     pub pinned: PathBuf,
 }
 
-/// A program of ours on a cgroup.
+/// A program on a cgroup: one of ours, or one of somebody else that decides about connect() as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupAttachment {
     /// The cgroup's folder; none when it is gone, or mounted where this process does not see it.
@@ -50,8 +54,32 @@ pub struct CgroupAttachment {
     pub name: String,
     /// The id of the program.
     pub prog_id: u32,
-    /// The id of the link.
-    pub link_id: u32,
+    /// The id of the link; none for programs of others.
+    pub link_id: Option<u32>,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Whose a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// One of Weft's.
+    Weft,
+    /// Somebody else's, such as the load balancer of a CNI.
+    Other,
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// Whose, as tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Weft => "weft",
+            Self::Other => "other",
+        }
+    }
 }
 
 // === impl Pins ===
@@ -65,7 +93,8 @@ impl Pins {
             .collect()
     }
 
-    /// The programs of the whole node with the cgroups on which they sit.
+    /// The programs of the whole node with the cgroups on which they sit, then those of others at the same hooks there or
+    /// above: what they do to a destination is done before or behind ours.
     pub fn cgroup_attachments(&self) -> Result<Vec<CgroupAttachment>, InspectError> {
         let links = self.links()?;
         let folders = cgroup_folders(&links);
@@ -77,10 +106,13 @@ impl Pins {
                 attach_type: link.attach_type,
                 name: link.name,
                 prog_id: link.prog_id,
-                link_id: link.id,
+                link_id: Some(link.id),
+                owner: Owner::Weft,
             })
         });
-        Ok(attachments.collect())
+        let attachments: Vec<CgroupAttachment> = attachments.collect();
+        let others = others(&attachments);
+        Ok(attachments.into_iter().chain(others).collect())
     }
 }
 
@@ -128,6 +160,37 @@ fn attach_type_name(number: String) -> String {
         "36" => "sk_lookup".to_owned(),
         _ => number,
     }
+}
+
+/// The programs of others at the connect hooks of the cgroups of ours and of those above, from the top.
+fn others(ours: &[CgroupAttachment]) -> Vec<CgroupAttachment> {
+    let folders: BTreeSet<&Path> = ours
+        .iter()
+        .filter_map(|attachment| attachment.cgroup.as_deref())
+        .flat_map(Path::ancestors)
+        .collect();
+    let mut others = Vec::new();
+    for folder in folders {
+        for (hook, attach_type) in Hook::ALL {
+            // What is above the root of the cgroups is no cgroup.
+            let found = File::open(folder).and_then(|cgroup| attached::attached(&cgroup, hook));
+            for prog_id in found.unwrap_or_default() {
+                let name = attached::name(prog_id).unwrap_or_default();
+                if !NAMES.contains(&name.as_str()) {
+                    others.push(CgroupAttachment {
+                        cgroup: Some(folder.to_owned()),
+                        cgroup_id: fs::metadata(folder).map(|folder| folder.ino()).unwrap_or_default(),
+                        attach_type: Some(attach_type.to_owned()),
+                        name,
+                        prog_id,
+                        link_id: None,
+                        owner: Owner::Other,
+                    });
+                }
+            }
+        }
+    }
+    others
 }
 
 /// The folders of the links' cgroups, by the cgroups' ids, which are the inodes of their folders.
