@@ -3,6 +3,7 @@
 mod agent;
 mod answers;
 mod capture;
+mod certificates;
 mod doors;
 mod drops;
 mod log;

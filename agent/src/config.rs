@@ -1,5 +1,7 @@
 //! Every flag and variable of `weft agent`, parsed once and handed by value to the room that owns it.
 
+mod ca;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -8,6 +10,8 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+
+pub use ca::CaClientConfig;
 
 /// Run the agent of one node
 ///
@@ -30,6 +34,10 @@ pub struct AgentConfig {
     /// What the proxy may use.
     #[command(flatten)]
     pub proxy: ProxyConfig,
+
+    /// Who signs the pods' certificates.
+    #[command(flatten)]
+    pub ca: CaClientConfig,
 
     /// What the agent tells.
     #[command(flatten)]
@@ -191,6 +199,7 @@ const AGENT_EXAMPLES: &str = "\
 Examples:
   weft agent --manifests ./mesh --node node-1
   weft agent --manifests ./mesh --node node-1 --access-log text --log debug
+  weft agent --manifests ./mesh --node node-1 --ca https://10.0.0.1:15012 --ca-token ./node-1.token
 
 Enrol a namespace by the label weft.dev/mesh: enabled. Check manifests first by 'weft validate DIR'.";
 

@@ -42,10 +42,11 @@ use std::{
 use agent_common::NodeSettings;
 use tokio::sync::{broadcast, watch};
 
+pub use crate::telemetry::with_causes;
 pub use change::{Captured, Change, Departure, Listeners, PerFamily};
 pub use config::{Config, Dns, ProgramLog};
 pub use drops::Dropped;
-pub use error::{KernelError, with_causes};
+pub use error::KernelError;
 pub use hold::Hold;
 pub use maps::Counters;
 pub use routing::{Drift, drift, remove};

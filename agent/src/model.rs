@@ -33,4 +33,4 @@ pub use problem::{Problem, Severity};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,
 };
-pub use view::{EndpointView, PodView, PortView, ServiceView};
+pub use view::{CertificateState, CertificateView, EndpointView, PodView, PortView, ServiceView};

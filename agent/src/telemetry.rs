@@ -6,6 +6,8 @@
 //! ```
 
 mod access_log;
+mod causes;
+mod certificates;
 mod denied;
 mod dns;
 mod exposition;
@@ -24,6 +26,8 @@ use std::{
 use tokio::sync::mpsc;
 
 pub use access_log::{AccessLog, AccessLogFormat};
+pub use causes::with_causes;
+pub use certificates::{CertificateMetrics, CertificateOutcome};
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;

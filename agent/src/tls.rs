@@ -8,11 +8,6 @@
 //! TLS 1.3 only, both sides with a pod's certificate. What is read and written is the caller's: [`Records`] turns bytes
 //! into bytes, so that an idle connection holds no buffer. The only room that knows rustls, X.509 and their kin.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "certificates come from a CA, whose clients are not written yet")
-)]
-
 mod authority;
 mod certificate;
 mod credentials;
@@ -22,6 +17,7 @@ mod expected;
 mod handshake;
 mod hello;
 mod identities;
+pub mod issue;
 mod key;
 mod keys;
 mod protection;
@@ -32,6 +28,7 @@ mod records;
 pub(crate) mod sample;
 mod session;
 mod tickets;
+mod token;
 mod trust;
 mod verify;
 
@@ -43,10 +40,11 @@ pub use established::{Established, Peer};
 pub use expected::Expected;
 pub use handshake::{accept, connect};
 pub use hello::{Hello, hello};
-pub use identities::{Identities, MeshId};
+pub use identities::Identities;
 pub use protection::BadRecord;
 pub use protocol::Protocol;
 pub use records::{LARGEST_PLAIN, Opened, RECORD_OVERHEAD, Records};
+pub use token::{Fingerprint, InvalidToken, JoinToken};
 pub use trust::{Denial, DenyList, InvalidRoots};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    model::{EndpointView, PodView, ServiceView},
+    model::{CertificateView, EndpointView, PodView, ServiceView},
     telemetry::{ConnectionId, LiveConnection, Refusal},
 };
 
@@ -27,6 +27,8 @@ pub enum Request {
     Services(oneshot::Sender<Vec<ServiceView>>),
     /// Which endpoints have they?
     Endpoints(oneshot::Sender<Vec<EndpointView>>),
+    /// Which certificates have its pods?
+    Certificates(oneshot::Sender<Vec<CertificateView>>),
     /// What is wrong with the objects that the mesh is read from?
     Problems(oneshot::Sender<Vec<serde_json::Value>>),
     /// Which connections are refused, from here on?

@@ -121,6 +121,7 @@ async fn route(request: &Request<Incoming>, requests: &mpsc::Sender<Question>) -
         (&Method::GET, ["mesh", "pods"]) => json(&ask(requests, Question::Pods).await?),
         (&Method::GET, ["mesh", "services"]) => json(&ask(requests, Question::Services).await?),
         (&Method::GET, ["mesh", "endpoints"]) => json(&ask(requests, Question::Endpoints).await?),
+        (&Method::GET, ["certificates"]) => json(&ask(requests, Question::Certificates).await?),
         (&Method::GET, ["mesh", "problems"]) => json(&ask(requests, Question::Problems).await?),
         (&Method::GET, ["drops"]) => Response::new(Lines(ask(requests, Question::Refusals).await?).boxed()),
         _ => text(StatusCode::NOT_FOUND, "There is no such thing here\n"),

@@ -197,6 +197,7 @@ async fn answer_all(readiness: Readiness, mut questions: mpsc::Receiver<Request>
             Request::Pods(answer) => answer.send(Vec::new()).unwrap(),
             Request::Services(answer) => answer.send(Vec::new()).unwrap(),
             Request::Endpoints(answer) => answer.send(Vec::new()).unwrap(),
+            Request::Certificates(answer) => answer.send(Vec::new()).unwrap(),
             Request::Problems(answer) => answer.send(Vec::new()).unwrap(),
             Request::Refusals(answer) => {
                 let (refusals, follower) = mpsc::channel(1);

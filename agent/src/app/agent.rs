@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     answers::{Answers, Stage},
     capture::Capture,
+    certificates::Certificates,
     doors::Doors,
     drops::Drops,
     log,
@@ -32,7 +33,7 @@ use crate::{
     config::AgentConfig,
     kernel::Kernel,
     proxy::{self, Proxy},
-    telemetry::{AccessLog, ConnectionMetrics, DnsMetrics, Exposition, Telemetry},
+    telemetry::{AccessLog, CertificateMetrics, ConnectionMetrics, DnsMetrics, Exposition, Telemetry},
 };
 
 /// Runs the agent until a signal has ended it.
@@ -59,6 +60,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let telemetry = telemetry(config, &mut registry)?;
     let mut doors = Doors::new(mesh.clone(), DnsMetrics::register(&mut registry));
     let proxy = Proxy::start(settings::proxy(&config.proxy), mesh.clone(), telemetry.clone())?;
+    let certificates = Certificates::start(config, mesh.clone(), CertificateMetrics::register(&mut registry))?;
     let (kernel, counters) = Kernel::open(&settings::kernel(config)).context("cannot hook into the kernel")?;
     let status = kernel.status();
     registry.register_collector(Box::new(KernelMetrics {
@@ -74,14 +76,13 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
-    // Whoever obtains the pods' identities learns the mesh's id with them.
-    let (_mesh_id, mesh_ids) = watch::channel(None);
-    let mut capture = Capture::start(kernel, mesh, mesh_ids);
+    let mut capture = Capture::start(kernel, mesh, certificates.identities.mesh_id());
     let mut answers = Answers {
         manifests,
         proxy,
         telemetry,
         kernel: status,
+        certificates,
         stage: Stage::Serving,
     };
     loop {

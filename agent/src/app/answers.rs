@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::manifests::Manifests;
+use super::{certificates::Certificates, manifests::Manifests};
 use crate::{
     admin::{Readiness, Request},
     kernel::{PodStatus, Status},
@@ -19,6 +19,7 @@ pub(super) struct Answers {
     pub(super) proxy: Proxy,
     pub(super) telemetry: Telemetry,
     pub(super) kernel: watch::Receiver<Arc<Status>>,
+    pub(super) certificates: Certificates,
     pub(super) stage: Stage,
 }
 
@@ -43,6 +44,10 @@ impl Answers {
             Request::Pods(answer) => drop(answer.send(self.pods())),
             Request::Services(answer) => drop(answer.send(self.manifests.mesh.borrow().service_views())),
             Request::Endpoints(answer) => drop(answer.send(self.manifests.mesh.borrow().endpoint_views())),
+            Request::Certificates(answer) => {
+                let mesh = Arc::clone(&self.manifests.mesh.borrow());
+                drop(answer.send(self.certificates.views(&mesh)));
+            }
             Request::Problems(answer) => {
                 let problems = self.manifests.problems();
                 let values = problems.iter().map(serde_json::to_value).filter_map(Result::ok);

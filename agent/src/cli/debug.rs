@@ -9,6 +9,7 @@
 //! The names of JSON keys are a stable interface.
 
 mod arguments;
+mod certificate;
 mod cgroup;
 mod check;
 mod cleanup;
@@ -91,6 +92,7 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         },
         Object::Service { command: _ } => service::show(context),
         Object::Endpoint { command: _ } => endpoint::show(context),
+        Object::Cert { command: _ } => certificate::show(context),
         Object::Stats { command: _ } => stats::show(context),
         Object::Dump { command } => match command.unwrap_or(Dump::All { out: None }) {
             Dump::All { out } => dump::all(context, out.as_deref()),

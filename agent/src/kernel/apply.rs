@@ -8,7 +8,7 @@ use super::{
     Change, Departure, Dns, Kernel, KernelError, PodStatus, Status,
     capture::{Candidate, Following, Moved, Tell},
     desired::{Current, Desired, Known, Plan, Terms},
-    error::{CaptureError, with_causes},
+    error::CaptureError,
     hold::Released,
     locate::{Namespaces, Waiting},
     maps::PodMaps,
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     model::{Pod, PodUid, Transport},
     net::Cookie,
+    telemetry::with_causes,
 };
 
 impl Kernel {

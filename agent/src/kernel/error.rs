@@ -1,6 +1,6 @@
 //! What can go wrong between the agent and the kernel's BPF side.
 
-use std::{error::Error, io, iter, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use aya::{
     EbpfError,
@@ -146,10 +146,4 @@ impl From<NetError> for CaptureError {
     fn from(error: NetError) -> Self {
         Self::Kernel(error.into())
     }
-}
-
-/// An error with all its causes, on one line.
-pub fn with_causes(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

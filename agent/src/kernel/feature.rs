@@ -10,8 +10,8 @@ use aya::sys::{is_helper_supported, is_map_supported, is_program_supported};
 use serde::{Deserialize, Serialize};
 
 use self::uses::{CAPABILITIES, HELPERS, MAPS, PROGRAMS};
-use super::error::with_causes;
 use crate::net::NetNs;
+use crate::telemetry::with_causes;
 
 /// One thing that Weft uses of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

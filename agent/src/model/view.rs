@@ -40,6 +40,49 @@ pub struct PodView {
     pub uncaptured_devices: Vec<String>,
 }
 
+/// The certificate of a pod of the agent's node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// The pod's UID.
+    pub uid: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// How it stands.
+    pub state: CertificateState,
+    /// The SPIFFE identity.
+    pub identity: Option<String>,
+    /// The serial number, in hexadecimal.
+    pub serial: Option<String>,
+    /// The addresses that it names.
+    pub ips: Vec<IpAddr>,
+    /// When it ends (RFC 3339).
+    pub not_after: Option<String>,
+    /// How many seconds it is valid still; negative when it is over.
+    pub seconds_left: Option<i64>,
+    /// The key of the root that has signed it, in hexadecimal.
+    pub root: Option<String>,
+    /// Why the last request was refused.
+    pub reason: Option<String>,
+    /// Whether a stream to the CA is open.
+    pub ca_attended: bool,
+    /// How many seconds the CA's clock is ahead of the node's.
+    pub ca_skew_seconds: f64,
+}
+
+/// How a certificate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateState {
+    /// It can be used.
+    Valid,
+    /// It is over.
+    Expired,
+    /// There is none yet.
+    Waiting,
+}
+
 /// A service of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceView {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
 
+use agent_common::MeshId;
 use tokio::sync::watch;
 
 use super::{
@@ -14,12 +15,6 @@ use crate::model::PodUid;
 /// The certificates of this node's pods; cheap to clone, read by all threads, written by the one task that gets them.
 #[derive(Clone)]
 pub struct Identities(Arc<Shared>);
-
-/// A few bytes by which agents of one mesh know each other before a word is said.
-///
-/// It comes from a random number that a CA draws once, and keeps when its roots rotate. It proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MeshId(pub [u8; 4]);
 
 struct Shared {
     held: watch::Sender<Held>,
@@ -78,7 +73,8 @@ impl Identities {
         self.0.changes.subscribe()
     }
 
-    /// The mesh's id, once the CA has told it.
+    /// The mesh's id, once the CA has told it: it comes from a random number that a CA draws once, and keeps when its roots
+    /// rotate.
     pub fn mesh_id(&self) -> watch::Receiver<Option<MeshId>> {
         self.0.mesh_id.subscribe()
     }
@@ -106,6 +102,17 @@ impl Identities {
             Arc::make_mut(held).insert(credentials.uid().clone(), credentials);
         });
         Ok(())
+    }
+
+    /// Keeps the certificates of these pods only.
+    pub(super) fn retain(&self, keep: impl Fn(&PodUid) -> bool) {
+        self.0.held.send_if_modified(|held| {
+            let gone = held.keys().any(|uid| !keep(uid));
+            if gone {
+                Arc::make_mut(held).retain(|uid, _| keep(uid));
+            }
+            gone
+        });
     }
 
     fn derive(&self, issued: Issued) -> Result<Arc<Credentials>, Unusable> {

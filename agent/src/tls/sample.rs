@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
+use agent_common::MeshId;
+
 use super::{
-    DenyList, Identities, MeshId,
+    DenyList, Identities,
     authority::{Authority, Grant, ProvenKey, Validity},
     credentials::Issued,
     key::PodKey,
@@ -33,7 +35,7 @@ impl SampleCa {
         Self {
             authority: Authority::create(trust_domain, an_hour()).expect("a root"),
             trust_domain: trust_domain.into(),
-            mesh_id: MeshId(*b"mesh"),
+            mesh_id: MeshId::new(*b"mesh"),
         }
     }
 

@@ -85,8 +85,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined {
         krate: "agent_common",
         // The proxy tells net, which knows no mesh, the mark of its sockets; net reads by which numbers the kernel programs
-        // tell of a socket.
-        rooms: &["model", "net", "kernel", "proxy", "cli", "app"],
+        // tell of a socket; tls learns the mesh's id from its CA.
+        rooms: &["model", "net", "kernel", "proxy", "tls", "cli", "app"],
     },
     Confined {
         krate: "aya",

@@ -140,6 +140,17 @@ Examples:
         #[command(subcommand)]
         command: Option<Show>,
     },
+    /// Certificates of the node's pods: who they are, and for how long
+    #[command(after_help = "\
+Examples:
+  weft debug cert show
+  weft debug -j cert show | jq '.[] | select(.state != \"valid\") | {name, reason}'
+
+The root is the key that has signed; CA skew is how far the CA's clock is ahead of the node's.")]
+    Cert {
+        #[command(subcommand)]
+        command: Option<Show>,
+    },
     /// What the kernel programs count, by reason
     #[command(after_help = "\
 Examples:

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Context, DebugError, Outcome, cgroup, connection, endpoint, link, map, pod, program, service,
+    Context, DebugError, Outcome, certificate, cgroup, connection, endpoint, link, map, pod, program, service,
     snapshot::{Section, Snapshot, VERSION},
 };
 use crate::kernel::feature;
@@ -51,6 +51,7 @@ fn take(context: &Context) -> Result<Snapshot, DebugError> {
         connections: connection::collect(context).into(),
         services: service::collect(context).into(),
         endpoints: endpoint::collect(context).into(),
+        certificates: certificate::collect(context).into(),
         problems: context
             .agent()
             .and_then(|agent| Ok(agent.get("/mesh/problems")?))

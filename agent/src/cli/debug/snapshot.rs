@@ -8,7 +8,7 @@ use crate::{
         feature::Feature,
         inspect::{CgroupAttachment, Entry, Link, Map, Program},
     },
-    model::{EndpointView, ServiceView},
+    model::{CertificateView, EndpointView, ServiceView},
 };
 
 /// Everything of one node at one moment. Keys are only ever added.
@@ -32,6 +32,8 @@ pub(super) struct Snapshot {
     pub(super) connections: Section<Connection>,
     pub(super) services: Section<ServiceView>,
     pub(super) endpoints: Section<EndpointView>,
+    #[serde(default)]
+    pub(super) certificates: Section<CertificateView>,
     pub(super) problems: Section<serde_json::Value>,
 }
 
@@ -66,6 +68,14 @@ impl Snapshot {
 }
 
 // === impl Section ===
+
+impl<R> Default for Section<R> {
+    fn default() -> Self {
+        Self::Missing {
+            missing: "an older version has taken it".to_owned(),
+        }
+    }
+}
 
 impl<R> Section<R> {
     pub(super) fn rows(self, section: &'static str) -> Result<Vec<R>, DebugError> {

@@ -1,0 +1,96 @@
+//! The pods' certificates: who signs them, and how they stand.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    config::AgentConfig,
+    model::{CertificateState, CertificateView, Mesh, Pod},
+    telemetry::CertificateMetrics,
+    tls::{
+        Credentials, Identities,
+        issue::{Ca, Embedded, IssueStatus, Keeper},
+    },
+};
+
+/// The certificates of this node's pods.
+pub(super) struct Certificates {
+    pub(super) identities: Identities,
+    status: watch::Receiver<IssueStatus>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+// === impl Certificates ===
+
+impl Certificates {
+    /// Starts getting them.
+    pub(super) fn start(
+        config: &AgentConfig,
+        mesh: watch::Receiver<Arc<Mesh>>,
+        metrics: CertificateMetrics,
+    ) -> anyhow::Result<Self> {
+        let trust_domain = mesh.borrow().config.trust_domain.clone();
+        let embedded = Embedded::create(&trust_domain, &config.node, config.ca.certificate_life);
+        Ok(Self::keep(embedded.context("cannot make a CA")?, mesh, metrics))
+    }
+
+    fn keep(ca: impl Ca, mesh: watch::Receiver<Arc<Mesh>>, metrics: CertificateMetrics) -> Self {
+        let keeper = Keeper::new(ca, mesh, metrics);
+        Self {
+            identities: keeper.identities(),
+            status: keeper.status(),
+            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper.run())),
+        }
+    }
+
+    /// How they stand, one for each enrolled pod, in the order of their names.
+    pub(super) fn views(&self, mesh: &Mesh) -> Vec<CertificateView> {
+        let held = self.identities.all();
+        let status = self.status.borrow().clone();
+        let enrolled = mesh.pods.values().filter(|pod| pod.enrolled());
+        let mut views: Vec<CertificateView> = enrolled
+            .map(|pod| {
+                let credentials = held.iter().find(|credentials| credentials.uid() == &pod.uid);
+                view(pod, credentials.map(|credentials| &**credentials), &status)
+            })
+            .collect();
+        views.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        views
+    }
+}
+
+fn view(pod: &Pod, credentials: Option<&Credentials>, status: &IssueStatus) -> CertificateView {
+    let now = SystemTime::now();
+    let end = credentials.map(Credentials::not_after);
+    CertificateView {
+        uid: pod.uid.to_string(),
+        namespace: pod.name.namespace.to_string(),
+        name: pod.name.name.to_string(),
+        state: match credentials {
+            Some(credentials) if credentials.valid_at(now) => CertificateState::Valid,
+            Some(_) => CertificateState::Expired,
+            None => CertificateState::Waiting,
+        },
+        identity: credentials.map(|credentials| credentials.identity().to_string()),
+        serial: credentials.map(|credentials| credentials.serial().to_string()),
+        ips: credentials
+            .map(|credentials| credentials.ips().to_vec())
+            .unwrap_or_default(),
+        not_after: end.map(|end| humantime::format_rfc3339_seconds(end).to_string()),
+        seconds_left: end.map(|end| seconds_between(now, end)),
+        root: credentials.map(|credentials| credentials.authority().to_string()),
+        reason: status.refusals.get(&pod.uid).map(ToString::to_string),
+        ca_attended: status.attended,
+        ca_skew_seconds: status.skew,
+    }
+}
+
+fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
+    match to.duration_since(from) {
+        Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        Err(over) => -i64::try_from(over.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
