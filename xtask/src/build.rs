@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use serde_json::Value;
 
 use crate::{
     process,
@@ -124,5 +125,26 @@ pub(crate) fn agent(profile: Profile) -> Result<PathBuf> {
 
 /// The agent's programs, and what the tests put beside them.
 const OBJECTS: [&str; 2] = ["weft-ebpf", "balancer"];
+
+/// Builds the tests in network namespaces and returns the path of their program.
+pub(crate) fn netns_tests() -> Result<PathBuf> {
+    let mut build = process::cargo();
+    build.args([
+        "test",
+        "--package",
+        "tests",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let messages = process::output(&mut build)?;
+    let executable = |message: Value| {
+        (message["target"]["name"] == "netns").then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    messages
+        .lines()
+        .filter_map(|message| serde_json::from_str(message).ok())
+        .find_map(executable)
+        .context("cargo names no program of the tests")
+}
 
 const TARGET: &str = "bpfel-unknown-none";

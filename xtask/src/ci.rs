@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    build, process, rooms,
+    build,
+    kernels::{self, Kernels},
+    process, rooms,
     setup::{self, Built, Need},
     test::{self, SkipList, Test},
     timing::Timing,
@@ -33,8 +35,10 @@ impl Ci {
         timing.step("clippy", || process::run(&mut clippy()))?;
         timing.step("doc", || process::run(&mut doc()))?;
         let tally = test::run(&mut timing, &Test::all(), SkipList::Binding)?;
+        let kernels = kernels::run(&mut timing, &Kernels::all())?;
         println!("{timing}");
         println!("{tally}");
+        println!("{kernels}");
         Ok(())
     }
 }

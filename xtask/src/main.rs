@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod kernels;
 mod process;
 mod rooms;
 mod setup;
@@ -32,6 +33,7 @@ enum Command {
     Test(test::Test),
     Demo(demo::Demo),
     Bench(bench::Bench),
+    Kernels(kernels::Kernels),
     Ci(ci::Ci),
 }
 
@@ -54,6 +56,7 @@ impl Command {
             Self::Test(test) => test.run(),
             Self::Demo(demo) => demo.run(),
             Self::Bench(bench) => bench.run(),
+            Self::Kernels(kernels) => kernels.run(),
             Self::Ci(ci) => ci.run(),
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Test,
     /// The benchmark.
     Bench,
+    /// The machines with other kernels.
+    Kernels,
     /// The checks that run before a merge.
     Ci,
 }
@@ -44,7 +46,7 @@ struct Missing {
 
 impl Setup {
     pub(crate) fn run(self) -> Result<()> {
-        ensure(&[Need::Build, Need::Test, Need::Bench, Need::Ci])
+        ensure(&[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci])
     }
 }
 

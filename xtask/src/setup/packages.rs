@@ -99,7 +99,7 @@ fn what(packages: &[Package]) -> String {
     format!("Debian packages{}", if toolchain { way_out } else { "" })
 }
 
-const EVERYTHING: &[Need] = &[Need::Build, Need::Test, Need::Bench, Need::Ci];
+const EVERYTHING: &[Need] = &[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci];
 
 const PACKAGES: &[Package] = &[
     Package {
@@ -147,8 +147,26 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "iproute2",
         reason: "`ip` lays out the simulated nodes and pods",
-        needed_by: &[Need::Test, Need::Bench, Need::Ci],
+        needed_by: &[Need::Test, Need::Bench, Need::Kernels, Need::Ci],
         proof: Proof::Program("ip"),
+    },
+    Package {
+        name: "qemu-system-x86",
+        reason: "boots other kernels",
+        needed_by: &[Need::Kernels, Need::Ci],
+        proof: Proof::Program("qemu-system-x86_64"),
+    },
+    Package {
+        name: "busybox-static",
+        reason: "what runs first on other kernels",
+        needed_by: &[Need::Kernels, Need::Ci],
+        proof: Proof::Program("busybox"),
+    },
+    Package {
+        name: "xz-utils",
+        reason: "unpacks kernel modules",
+        needed_by: &[Need::Kernels, Need::Ci],
+        proof: Proof::Program("xz"),
     },
     Package {
         name: "python3-pip",
