@@ -92,12 +92,13 @@ fn pods_are_shown_enrolled_or_not_and_captured_or_not() {
 fn pod_check_finds_each_kind_of_drift() {
     let mesh = Single::start();
     let check = |pod: &Pod| mesh.agent.launch().weft(&["debug", "pod", "check", &full_name(pod)]);
-    for drift in ["rule", "route", "sysctl", "link"] {
-        let pod = mesh.pod(&format!("mesh/{drift}"));
+    for drift in ["rule", "route", "sysctl", "policy", "link"] {
+        let pod = mesh.pod(&format!("closed/{drift}"));
         assert_eq!(check(&pod).code, Some(0), "{:?}", check(&pod));
         match drift {
             "rule" => pod.netns().ip(&format!("rule del pref {RULE_PREFERENCE}\n")),
             "route" => drop(pod.netns().sh(&format!("ip -6 route flush table {TABLE}"))),
+            "policy" => drop(pod.netns().sh("ip xfrm policy flush")),
             "sysctl" => pod.netns().set("ipv4/tcp_fwmark_accept", "0"),
             _ => std::fs::remove_file(pins(&mesh.node, &pod).join("links/lookup")).unwrap(),
         }
@@ -108,6 +109,17 @@ fn pod_check_finds_each_kind_of_drift() {
             "{outcome:?}"
         );
     }
+}
+
+#[test]
+fn pod_check_says_that_listeners_are_missing_because_no_agent_runs() {
+    let mesh = Single::start();
+    let pod = mesh.pod("mesh/pod");
+    let launch = mesh.agent.kill();
+    wait::until(wait::PATIENCE, "the heartbeat stops", || {
+        let check = launch.weft(&["debug", "pod", "check", pod.uid()]);
+        check.code == Some(3) && check.stdout.contains("0, since no agent runs")
+    });
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "Examples:\n  cargo xtask kernels\n  cargo xtask kernels 5.10\n  cargo xtask kernels --update")]
 pub(crate) struct Kernels {
-    /// Run only the kernels whose version begins so
+    /// Run only the kernel of this version: 5.10, 6.1, 6.12
     version: Option<String>,
 
     /// Fetch the newest packages of each release
@@ -82,7 +82,7 @@ pub(crate) fn run(timing: &mut Timing, kernels: &Kernels) -> Result<String> {
     let machine = Machine::assemble(&weft, &tests)?;
     let wanted = |kernel: &&Kernel| {
         let version = kernels.version.as_deref();
-        version.is_none_or(|version| kernel.version.starts_with(version))
+        version.is_none_or(|version| kernel.version == version)
     };
     let mut rows = Vec::new();
     for kernel in MATRIX.iter().filter(wanted) {

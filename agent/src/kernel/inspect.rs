@@ -4,6 +4,7 @@ mod check;
 mod drops;
 mod entries;
 mod fdinfo;
+mod life;
 mod link;
 mod map;
 mod namespace;
@@ -25,6 +26,7 @@ use aya::{
 pub use check::{Finding, FindingKind};
 pub use drops::Drops;
 pub use entries::{Entry, map_name, map_names};
+pub use life::Life;
 pub use link::{CgroupAttachment, Link, Owner};
 pub use map::Map;
 pub use namespace::Namespaces;

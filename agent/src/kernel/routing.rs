@@ -1,14 +1,17 @@
-//! What stands in a pod's namespace beside sockets and program: sysctls, routes, rules.
+//! What stands in a pod's namespace beside sockets and program: sysctls, routes, rules; policies are made in `silence`.
 //!
 //! [`drift`] and [`remove`] work with no agent running.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use agent_common::mark::{CAPTURED, DNS_RULE_PREFERENCE, OURS, RULE_PREFERENCE, TABLE};
+use agent_common::{
+    PodFlags,
+    mark::{CAPTURED, DNS_RULE_PREFERENCE, OURS, RULE_PREFERENCE, TABLE},
+};
 
 use super::{Dns, silence};
 use crate::net::{
-    DeviceIndex, Family, LocalDefault, NetError, NetNs, OwnAddress, Packets, Rule, Sysctl, default_device,
+    DeviceIndex, Family, LocalDefault, NetError, NetNs, OwnAddress, Packets, Rule, SendPolicy, Sysctl, default_device,
     own_addresses,
 };
 
@@ -40,6 +43,10 @@ pub enum Drift {
     MissingRule(Rule),
     /// A rule is there that should not be, and leads to the table which is ours.
     ForeignRule(Rule),
+    /// A policy which keeps the kernel from refusing for the agent is not there.
+    MissingPolicy(SendPolicy),
+    /// Such a policy is there that should not be.
+    ForeignPolicy(SendPolicy),
 }
 
 // === impl Routing ===
@@ -143,13 +150,17 @@ impl Routing {
     }
 }
 
-/// Compares what is in a captured pod's namespace with what should be there.
-pub fn drift(netns: &NetNs, dns: Dns) -> Result<Vec<Drift>, NetError> {
+/// Compares what is in the namespace of a pod captured so with what should be there.
+pub fn drift(netns: &NetNs, dns: Dns, flags: PodFlags) -> Result<Vec<Drift>, NetError> {
     let actual = Routing::read(netns)?;
     // Which of its addresses the pod should prefer only the mesh knows: any that is its own will do.
     let preferred: Vec<IpAddr> = actual.routes.iter().filter_map(|route| route.source).collect();
-    let expected = Routing::of(netns, &own_addresses(netns)?, &preferred, dns)?;
-    Ok(expected.drift(&actual))
+    let addresses = own_addresses(netns)?;
+    let expected = Routing::of(netns, &addresses, &preferred, dns)?;
+    let own: Vec<IpAddr> = addresses.iter().map(|address| address.ip).collect();
+    let mut drift = expected.drift(&actual);
+    drift.extend(silence::drift(netns, &own, flags)?);
+    Ok(drift)
 }
 
 /// Removes all rules, routes and policies of ours, whoever put them there; the sysctls matter to nobody without them.

@@ -7,18 +7,17 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use agent_common::mark::{CAPTURED, OURS};
+use agent_common::{
+    PodFlags,
+    mark::{CAPTURED, OURS},
+};
 
-use super::desired::Terms;
+use super::{Drift, desired::Terms};
 use crate::net::{NetError, NetNs, SendPolicy, SendVerdict};
 
 /// Makes a namespace with these addresses refuse or not, as the terms of its pod say.
 pub(super) fn apply(netns: &NetNs, own: &[IpAddr], terms: &Terms) -> Result<(), NetError> {
-    let wanted = if terms.flags.fail_closed() {
-        policies(own)
-    } else {
-        BTreeSet::new()
-    };
+    let wanted = wanted(own, terms.flags);
     let present = BTreeSet::from_iter(SendPolicy::list(netns, CAPTURED, MASK)?);
     // What passes is added first and deleted last, so that the pod's own connections pass at each moment.
     wanted.difference(&present).try_for_each(|policy| policy.add(netns))?;
@@ -26,9 +25,27 @@ pub(super) fn apply(netns: &NetNs, own: &[IpAddr], terms: &Terms) -> Result<(), 
     superfluous.iter().rev().try_for_each(|policy| policy.delete(netns))
 }
 
+/// Tells where a namespace with these addresses differs from what it should be.
+pub(super) fn drift(netns: &NetNs, own: &[IpAddr], flags: PodFlags) -> Result<Vec<Drift>, NetError> {
+    let wanted = wanted(own, flags);
+    let present = BTreeSet::from_iter(SendPolicy::list(netns, CAPTURED, MASK)?);
+    let missing = wanted.difference(&present).copied().map(Drift::MissingPolicy);
+    let foreign = present.difference(&wanted).copied().map(Drift::ForeignPolicy);
+    Ok(missing.chain(foreign).collect())
+}
+
 /// Removes all of it.
 pub(super) fn remove(netns: &NetNs) -> Result<(), NetError> {
     apply(netns, &[], &Terms::default())
+}
+
+/// What should be there: who fails open is refused as everybody is.
+fn wanted(own: &[IpAddr], flags: PodFlags) -> BTreeSet<SendPolicy> {
+    if flags.fail_closed() {
+        policies(own)
+    } else {
+        BTreeSet::new()
+    }
 }
 
 /// One for each address which silences, and before them one for each pair that passes.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Context, DebugError, Outcome, pod, pod::PodRow};
 use crate::{
     cli::output::{Row, or_dash},
-    kernel::inspect::{Finding, FindingKind, Namespaces, PinnedPod},
+    kernel::inspect::{Finding, FindingKind, Life, Namespaces, PinnedPod},
 };
 
 /// Something of a pod that is not as it should be.
@@ -25,15 +25,17 @@ struct Drifted {
 pub(super) fn run(context: &mut Context, name: Option<&str>) -> Result<Outcome, DebugError> {
     context.live_only("pod check")?;
     let pods = chosen(pod::collect(context)?, name)?;
-    let pins = context.pins()?.pods()?;
+    let pins = context.pins()?;
+    let agent = pins.life();
     let pinned = pins
+        .pods()?
         .into_iter()
         .map(|pod| (pod.uid.clone(), pod))
         .collect::<BTreeMap<_, _>>();
     let namespaces = Namespaces::scan();
     let mut drift = Vec::new();
     for pod in &pods {
-        let findings = findings(pod, pinned.get(&pod.uid), &namespaces)?;
+        let findings = findings(pod, pinned.get(&pod.uid), &namespaces, agent)?;
         drift.extend(findings.into_iter().map(|finding| Drifted::of(pod, finding)));
     }
     if drift.is_empty() {
@@ -58,14 +60,19 @@ fn chosen(pods: Vec<PodRow>, name: Option<&str>) -> Result<Vec<PodRow>, DebugErr
     Ok(chosen)
 }
 
-fn findings(pod: &PodRow, pinned: Option<&PinnedPod>, namespaces: &Namespaces) -> Result<Vec<Finding>, DebugError> {
+fn findings(
+    pod: &PodRow,
+    pinned: Option<&PinnedPod>,
+    namespaces: &Namespaces,
+    agent: Life,
+) -> Result<Vec<Finding>, DebugError> {
     match (pod.enrolled, pinned) {
         (Some(true), None) => Ok(vec![Finding::new(
             FindingKind::Capture,
             Some("captured".to_owned()),
             pod.reason.clone(),
         )]),
-        (Some(true) | None, Some(pinned)) => Ok(pinned.check(namespaces)?),
+        (Some(true) | None, Some(pinned)) => Ok(pinned.check(namespaces, agent)?),
         (Some(false), Some(_)) => Ok(vec![Finding::new(
             FindingKind::Capture,
             None,

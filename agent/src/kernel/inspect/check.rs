@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use agent_common::mark::OURS;
+use agent_common::{PodFlags, mark::OURS};
 use serde::{Deserialize, Serialize};
 
-use super::{Namespaces, PinnedPod};
+use super::{Life, Namespaces, PinnedPod};
 use crate::{
     kernel::{Dns, Drift, drift},
-    net::{Family, ListedSocket, Listing, LocalDefault, Mark, NetError, NetNs, Packets, Rule, own_addresses},
+    net::{
+        Family, ListedSocket, Listing, LocalDefault, Mark, NetError, NetNs, Packets, Rule, SendPolicy, SendVerdict,
+        own_addresses,
+    },
 };
 
 /// Something that is not as it should be.
@@ -42,6 +45,8 @@ pub enum FindingKind {
     Route,
     /// A rule of its namespace.
     Rule,
+    /// A policy (xfrm) of its namespace.
+    Policy,
     /// The agent's listeners in its namespace.
     Listener,
 }
@@ -75,6 +80,8 @@ impl From<Drift> for Finding {
             Drift::ForeignRoute(route) => Self::foreign(FindingKind::Route, route_text(&route)),
             Drift::MissingRule(rule) => Self::missing(FindingKind::Rule, rule_text(&rule)),
             Drift::ForeignRule(rule) => Self::foreign(FindingKind::Rule, rule_text(&rule)),
+            Drift::MissingPolicy(policy) => Self::missing(FindingKind::Policy, policy_text(&policy)),
+            Drift::ForeignPolicy(policy) => Self::foreign(FindingKind::Policy, policy_text(&policy)),
         }
     }
 }
@@ -93,6 +100,7 @@ impl FindingKind {
             Self::Sysctl => "sysctl",
             Self::Route => "route",
             Self::Rule => "rule",
+            Self::Policy => "policy",
             Self::Listener => "listener",
         }
     }
@@ -101,8 +109,9 @@ impl FindingKind {
 // === impl PinnedPod ===
 
 impl PinnedPod {
-    /// Compares the pod with what its capture should be; nothing is found where all is well.
-    pub fn check(&self, namespaces: &Namespaces) -> Result<Vec<Finding>, NetError> {
+    /// Compares the pod with what its capture should be; nothing is found where all is well. Listeners that are missing
+    /// because no agent runs are found too: whoever connects meets nobody.
+    pub fn check(&self, namespaces: &Namespaces, agent: Life) -> Result<Vec<Finding>, NetError> {
         let mut findings = Vec::new();
         if self.link_id.is_none() {
             findings.push(Finding::missing(FindingKind::Link, "sk_lookup program attached"));
@@ -117,7 +126,7 @@ impl PinnedPod {
             ));
         }
         match self.namespace(namespaces) {
-            Some(netns) => findings.extend(self.check_namespace(&netns)?),
+            Some(netns) => findings.extend(self.check_namespace(&netns, agent)?),
             None => findings.push(Finding::missing(
                 FindingKind::Namespace,
                 match self.netns_ino {
@@ -135,7 +144,7 @@ impl PinnedPod {
         by_inode.or_else(|| namespaces.with_cookie(self.netns_cookie?))
     }
 
-    fn check_namespace(&self, netns: &NetNs) -> Result<Vec<Finding>, NetError> {
+    fn check_namespace(&self, netns: &NetNs, agent: Life) -> Result<Vec<Finding>, NetError> {
         let mut findings = Vec::new();
         let cookie = netns.cookie()?.0;
         if self.netns_cookie != Some(cookie) {
@@ -156,10 +165,15 @@ impl PinnedPod {
         } else {
             Dns::Untouched
         };
-        findings.extend(drift(netns, dns)?.into_iter().map(Finding::from));
+        let flags = match self.on_agent_failure.as_deref() {
+            Some("closed") => PodFlags::FAIL_CLOSED,
+            Some(_) | None => PodFlags::FAIL_OPEN,
+        };
+        findings.extend(drift(netns, dns, flags)?.into_iter().map(Finding::from));
         // Both families look at the same sysctl.
         findings.dedup();
-        findings.extend(listeners(&own, &ListedSocket::list(netns, Listing::Listeners)?));
+        let listening = ListedSocket::list(netns, Listing::Listeners)?;
+        findings.extend(listeners(&own, &listening, agent));
         Ok(findings)
     }
 }
@@ -172,7 +186,7 @@ fn addresses(own: &BTreeSet<IpAddr>, known: &BTreeSet<IpAddr>) -> Option<Finding
 ///
 /// It looks for sockets with the agent's mark, since what is in a slot the kernel does not tell
 /// (`sock_map_lookup_sys`, ENOSPC for 4-byte values). A closed listener leaves its slot by itself.
-fn listeners(own: &BTreeSet<IpAddr>, listening: &[ListedSocket]) -> Vec<Finding> {
+fn listeners(own: &BTreeSet<IpAddr>, listening: &[ListedSocket], agent: Life) -> Vec<Finding> {
     let of_family = |ip: IpAddr| if ip.is_ipv4() { Family::V4 } else { Family::V6 };
     let is_ours = |socket: &&ListedSocket| socket.mark.is_some_and(|Mark(mark)| mark & OURS != 0);
     let families = own.iter().map(|ip| of_family(*ip)).collect::<BTreeSet<_>>();
@@ -191,7 +205,10 @@ fn listeners(own: &BTreeSet<IpAddr>, listening: &[ListedSocket]) -> Vec<Finding>
                         "{LISTENERS_OF_FAMILY} listeners of the agent for {}",
                         family_text(family)
                     )),
-                    Some(ours.to_string()),
+                    Some(match agent {
+                        Life::Alive => ours.to_string(),
+                        Life::Away => format!("{ours}, since no agent runs"),
+                    }),
                 )
             })
         })
@@ -216,6 +233,23 @@ fn rule_text(rule: &Rule) -> String {
         "{} rule {preference}: iif lo{packets} fwmark {mark:#x}/{mask:#x} lookup {table}",
         family_text(*family)
     )
+}
+
+/// A policy as `ip xfrm policy` writes it.
+fn policy_text(policy: &SendPolicy) -> String {
+    let SendPolicy {
+        verdict,
+        source,
+        destination,
+        mark,
+        mask,
+    } = policy;
+    let action = match verdict {
+        SendVerdict::Pass => "allow",
+        SendVerdict::Silence => "block",
+    };
+    let source = source.map_or("::/0".to_owned(), |source| format!("{source}/128"));
+    format!("IPv6 policy src {source} dst {destination}/128 dir out action {action} mark {mark:#x}/{mask:#x}")
 }
 
 /// A route as `ip route` writes it.
@@ -302,9 +336,11 @@ mod tests {
     #[test]
     fn a_family_without_listeners_is_drift_only_where_the_pod_has_the_family() {
         let own = BTreeSet::from(["10.0.0.1".parse().unwrap()]);
-        let findings = listeners(&own, &[]);
+        let findings = listeners(&own, &[], Life::Alive);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].kind, FindingKind::Listener);
         assert_eq!(findings[0].actual.as_deref(), Some("0"));
+        let findings = listeners(&own, &[], Life::Away);
+        assert_eq!(findings[0].actual.as_deref(), Some("0, since no agent runs"));
     }
 }
