@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     cli::{
         debug::{self, DebugArgs},
+        policy::{self, PolicyArgs},
         validate::{self, ValidateArgs},
     },
     config::AgentConfig,
@@ -39,6 +40,7 @@ pub struct Cli {
 enum Command {
     Agent(Box<AgentConfig>),
     Validate(ValidateArgs),
+    Policy(PolicyArgs),
     Debug(DebugArgs),
 }
 
@@ -50,6 +52,7 @@ impl Cli {
         let ended = match self.command {
             Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
+            Command::Policy(args) => policy::run(&args).map_err(anyhow::Error::from),
             Command::Debug(args) => Ok(debug::run(args)),
         };
         ended.unwrap_or_else(|error| {
@@ -63,5 +66,6 @@ impl Cli {
 const EXAMPLES: &str = "\
 Examples:
   weft validate ./mesh
+  weft policy test --manifests ./mesh --from shop/front-0 --to shop/cart --port 80
   weft agent --manifests ./mesh --node node-1
   weft debug conn show";

@@ -3,4 +3,6 @@
 mod client;
 pub mod debug;
 mod output;
+pub mod policy;
+mod question;
 pub mod validate;

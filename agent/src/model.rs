@@ -25,9 +25,10 @@ pub use mesh::{Contents, Destination, EgressMode, Exemption, Mesh, MeshConfig, U
 pub use name::{ObjectName, PodUid};
 pub use pod::{ContainerPort, Enrolment, NotEnrolled, OnAgentFailure, Pod};
 pub use policy::{
-    Action, AuthenticationPolicy, AuthorizationPolicy, Caller, Decider, Decision, IpBlock, Membership, MtlsMode,
-    Operation, Policies, PolicyId, PolicyKind, PortAuthentication, PortMtls, Ports, Principal, Rule, ServiceTarget,
-    Setting, Source, Support, Target, Verdict, Why, WrittenMtls,
+    Action, AuthenticationPolicy, AuthorizationPolicy, Caller, Decider, Decision, Explanation, From as PolicyFrom,
+    IpBlock, KnownCaller, Membership, MtlsMode, Operation, Policies, PolicyId, PolicyKind, PolicyView,
+    PortAuthentication, PortMtls, Ports, Principal, Question, Rule, ServiceTarget, Setting, Source, Support, Target,
+    To as PolicyTo, Unanswerable, Unnamed, Verdict, Why, WrittenMtls, explain, label as policy_label,
 };
 pub use problem::{Problem, Severity};
 pub use service::{

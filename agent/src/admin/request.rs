@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    model::{CertificateView, EndpointView, PodView, ServiceView},
+    model::{CertificateView, EndpointView, Explanation, PodView, PolicyView, Question, ServiceView, Unanswerable},
     telemetry::{ConnectionId, LiveConnection, Refusal},
 };
 
@@ -29,6 +29,15 @@ pub enum Request {
     Endpoints(oneshot::Sender<Vec<EndpointView>>),
     /// Which certificates have its pods?
     Certificates(oneshot::Sender<Vec<CertificateView>>),
+    /// Which policies hold for the pods?
+    Policies(oneshot::Sender<Vec<PolicyView>>),
+    /// What do they make of a connection?
+    Explain {
+        /// Which one.
+        question: Question,
+        /// What they make of it.
+        answer: oneshot::Sender<Result<Vec<Explanation>, Unanswerable>>,
+    },
     /// What is wrong with the objects that the mesh is read from?
     Problems(oneshot::Sender<Vec<serde_json::Value>>),
     /// Which connections are refused, from here on?

@@ -122,6 +122,8 @@ async fn route(request: &Request<Incoming>, requests: &mpsc::Sender<Question>) -
         (&Method::GET, ["mesh", "services"]) => json(&ask(requests, Question::Services).await?),
         (&Method::GET, ["mesh", "endpoints"]) => json(&ask(requests, Question::Endpoints).await?),
         (&Method::GET, ["certificates"]) => json(&ask(requests, Question::Certificates).await?),
+        (&Method::GET, ["mesh", "policies"]) => json(&ask(requests, Question::Policies).await?),
+        (&Method::GET, ["mesh", "policies", "test"]) => explain(request.uri().query(), requests).await?,
         (&Method::GET, ["mesh", "problems"]) => json(&ask(requests, Question::Problems).await?),
         (&Method::GET, ["drops"]) => Response::new(Lines(ask(requests, Question::Refusals).await?).boxed()),
         _ => text(StatusCode::NOT_FOUND, "There is no such thing here\n"),
@@ -136,6 +138,14 @@ async fn kill(id: &str, requests: &mpsc::Sender<Question>) -> Result<Answer, Ans
         return Ok(json(&serde_json::json!({ "killed": id })));
     }
     Err(text(StatusCode::NOT_FOUND, format!("There is no connection {id}\n")))
+}
+
+async fn explain(query: Option<&str>, requests: &mpsc::Sender<Question>) -> Result<Answer, Answer> {
+    let question = query.unwrap_or_default().parse();
+    let question = question.map_err(|error| text(StatusCode::BAD_REQUEST, format!("{error}\n")))?;
+    let explained = ask(requests, |answer| Question::Explain { question, answer }).await?;
+    let explained = explained.map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
+    Ok(json(&explained))
 }
 
 const BACKLOG: i32 = 64;

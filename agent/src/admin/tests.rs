@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::telemetry::{ConnectionId, Refusal, Refuser, Timestamp};
+use crate::{
+    model::Unanswerable,
+    telemetry::{ConnectionId, Refusal, Refuser, Timestamp},
+};
 
 #[tokio::test]
 async fn the_port_tells_metrics_and_life() {
@@ -89,6 +92,20 @@ async fn the_socket_shows_and_cuts_connections() {
             .await
             .starts_with("HTTP/1.1 404 ")
     );
+}
+
+#[tokio::test]
+async fn the_socket_answers_about_policies_what_the_agent_says() {
+    let agent = Agent::start(Readiness::Ready).await;
+    let test = |query: &str| format!("GET /mesh/policies/test?{query}");
+
+    let unknown = agent.at_socket(&test("from=shop/front&to=shop/cart&port=80")).await;
+    let unasked = agent.at_socket(&test("from=shop/front")).await;
+
+    assert!(agent.at_socket("GET /mesh/policies").await.ends_with("\r\n\r\n[]"));
+    assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
+    assert!(unknown.contains("no pod here is called shop/front"), "{unknown}");
+    assert!(unasked.starts_with("HTTP/1.1 400 "), "{unasked}");
 }
 
 #[tokio::test]
@@ -198,6 +215,11 @@ async fn answer_all(readiness: Readiness, mut questions: mpsc::Receiver<Request>
             Request::Services(answer) => answer.send(Vec::new()).unwrap(),
             Request::Endpoints(answer) => answer.send(Vec::new()).unwrap(),
             Request::Certificates(answer) => answer.send(Vec::new()).unwrap(),
+            Request::Policies(answer) => answer.send(Vec::new()).unwrap(),
+            Request::Explain { question, answer } => {
+                let nobody = Unanswerable::NoCaller(question.from.to_string());
+                answer.send(Err(nobody)).unwrap();
+            }
             Request::Problems(answer) => answer.send(Vec::new()).unwrap(),
             Request::Refusals(answer) => {
                 let (refusals, follower) = mpsc::channel(1);

@@ -1,6 +1,9 @@
 //! What the agent answers to its operator.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::sync::watch;
 
@@ -8,7 +11,7 @@ use super::{certificates::Certificates, manifests::Manifests};
 use crate::{
     admin::{Readiness, Request},
     kernel::{PodStatus, Status},
-    model::{PodUid, PodView},
+    model::{ObjectName, PodUid, PodView, PolicyId, PolicyKind, PolicyView, Ports, Problem},
     proxy::Proxy,
     telemetry::Telemetry,
 };
@@ -48,6 +51,11 @@ impl Answers {
                 let mesh = Arc::clone(&self.manifests.mesh.borrow());
                 drop(answer.send(self.certificates.views(&mesh)));
             }
+            Request::Policies(answer) => drop(answer.send(self.policies())),
+            Request::Explain { question, answer } => {
+                let mesh = Arc::clone(&self.manifests.mesh.borrow());
+                drop(answer.send(mesh.explain(&question)));
+            }
             Request::Problems(answer) => {
                 let problems = self.manifests.problems();
                 let values = problems.iter().map(serde_json::to_value).filter_map(Result::ok);
@@ -73,6 +81,13 @@ impl Answers {
         pods
     }
 
+    /// The policies of the node's pods, with what is wrong with them, and others with which something is wrong.
+    fn policies(&self) -> Vec<PolicyView> {
+        let mesh = Arc::clone(&self.manifests.mesh.borrow());
+        let views = mesh.policy_views();
+        with_problems(views, &self.manifests.problems())
+    }
+
     fn readiness(&self) -> Readiness {
         let captures = (self.kernel.borrow().generation == 0).then_some("no mesh is applied to the kernel yet");
         let drains = (self.stage == Stage::Draining).then_some("the agent drains");
@@ -83,4 +98,43 @@ impl Answers {
             Readiness::Waiting(reasons)
         }
     }
+}
+
+fn with_problems(mut views: Vec<PolicyView>, problems: &[Problem]) -> Vec<PolicyView> {
+    let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for problem in problems {
+        let Some(object) = problem
+            .object
+            .as_deref()
+            .filter(|object| policy_named(object).is_some())
+        else {
+            continue;
+        };
+        told.entry(object).or_default().push(problem.to_string());
+    }
+    for view in &mut views {
+        view.problems = told.get(view.object().as_str()).cloned().unwrap_or_default();
+    }
+    let held: BTreeSet<String> = views.iter().map(PolicyView::object).collect();
+    let others = told.into_iter().filter(|(object, _)| !held.contains(*object));
+    let others = others.filter_map(|(object, problems)| {
+        Some(PolicyView {
+            problems,
+            ..PolicyView::new(&policy_named(object)?, &Ports::All)
+        })
+    });
+    let others: Vec<PolicyView> = others.collect();
+    views.extend(others);
+    views
+}
+
+/// The policy that `Kind namespace/name` names.
+fn policy_named(object: &str) -> Option<PolicyId> {
+    let (kind, name) = object.split_once(' ')?;
+    let (namespace, name) = name.split_once('/')?;
+    let kinds = [PolicyKind::AuthenticationPolicy, PolicyKind::AuthorizationPolicy];
+    Some(PolicyId {
+        kind: kinds.into_iter().find(|candidate| candidate.label() == kind)?,
+        name: ObjectName::new(namespace, name),
+    })
 }

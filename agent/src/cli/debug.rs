@@ -22,6 +22,7 @@ mod feature;
 mod link;
 mod map;
 mod pod;
+mod policy;
 mod program;
 mod service;
 mod snapshot;
@@ -33,11 +34,11 @@ use std::process::ExitCode;
 pub use arguments::DebugArgs;
 
 use self::{
-    arguments::{Conn, Dump, MapCommand, Object, PodCommand, Trace},
+    arguments::{Conn, Dump, MapCommand, Object, PodCommand, PolicyCommand, Trace},
     context::Context,
     error::DebugError,
 };
-use super::output;
+use super::{output, question::DENIED};
 
 /// What a command that did not fail has to say by its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ enum Outcome {
     Done,
     /// Something is otherwise than it should be.
     Drift,
+    /// The connection that was asked about is refused.
+    Denied,
 }
 
 // === impl Outcome ===
@@ -55,11 +58,12 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Drift => Self::from(DRIFT),
+            Outcome::Denied => Self::from(DENIED),
         }
     }
 }
 
-/// Runs one command of `weft debug` and gives its exit code: 0 done, 1 error, 3 drift (2, usage, is the parser's).
+/// Runs one command of `weft debug` and gives its exit code: 0 done, 1 error, 3 drift or a denied connection (2, usage, is the parser's).
 pub fn run(args: DebugArgs) -> ExitCode {
     let DebugArgs { options, object } = args;
     match command(&mut Context::new(options), object) {
@@ -93,6 +97,10 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         Object::Service { command: _ } => service::show(context),
         Object::Endpoint { command: _ } => endpoint::show(context),
         Object::Cert { command: _ } => certificate::show(context),
+        Object::Policy { command } => match command.unwrap_or(PolicyCommand::Show) {
+            PolicyCommand::Show => policy::show(context),
+            PolicyCommand::Test { asked } => policy::test(context, asked),
+        },
         Object::Stats { command: _ } => stats::show(context),
         Object::Dump { command } => match command.unwrap_or(Dump::All { out: None }) {
             Dump::All { out } => dump::all(context, out.as_deref()),

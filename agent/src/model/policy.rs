@@ -15,14 +15,17 @@ mod caller;
 mod clause;
 mod compiled;
 mod decision;
+mod explain;
 mod held;
 mod mtls;
+mod question;
 mod remote;
 mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scope;
 mod target;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,8 +39,11 @@ pub use authentication::{AuthenticationPolicy, Mtls as WrittenMtls, MtlsMode, Po
 pub use authorization::{Action, AuthorizationPolicy, IpBlock, Operation, Principal, Rule, Source};
 pub use caller::Caller;
 pub use decision::{Decider, Decision, Verdict, Why};
+pub use explain::{Explanation, Unanswerable, explain};
 pub use mtls::{PortAuthentication, Setting};
+pub use question::{From, KnownCaller, Question, To, Unnamed, label};
 pub use target::{Membership, Ports, ServiceTarget, Target};
+pub use view::PolicyView;
 
 pub(super) use compiled::{Compiled, Given};
 

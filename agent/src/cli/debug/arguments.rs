@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::question::Asked;
+
 /// Show what the kernel and the agent hold
 ///
 /// It reads the kernel and the agent's pins itself, so it works while the agent is dead; a living agent adds what only it
@@ -103,11 +105,14 @@ Examples:
         command: Option<Show>,
     },
     /// Pods of the node: enrolled or not, and why
-    #[command(after_help = "\
+    #[command(
+        alias = "po",
+        after_help = "\
 Examples:
   weft debug pod show
   weft debug pod check                 # exit code 3 on drift
-  weft debug pod check shop/cart-0")]
+  weft debug pod check shop/cart-0"
+    )]
     Pod {
         #[command(subcommand)]
         command: Option<PodCommand>,
@@ -150,6 +155,16 @@ The root is the key that has signed; CA skew is how far the CA's clock is ahead 
     Cert {
         #[command(subcommand)]
         command: Option<Show>,
+    },
+    /// Policies of the node's pods, and what they make of a connection
+    #[command(after_help = "\
+Examples:
+  weft debug policy show
+  weft debug -j policy show | jq '.[] | select(.understood | not)'
+  weft debug policy test --from shop/front-0 --to shop/cart --port 80")]
+    Policy {
+        #[command(subcommand)]
+        command: Option<PolicyCommand>,
     },
     /// What the kernel programs count, by reason
     #[command(after_help = "\
@@ -260,6 +275,24 @@ Examples:
     Kill {
         /// The id that `conn show` prints
         id: u64,
+    },
+}
+
+/// Commands of `policy`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Show those that hold for pods of the node, and those with which something is wrong (the default)
+    #[command(visible_alias = "list")]
+    Show,
+    /// Say what the agent makes of a connection to a pod of its node, and why; exit code 3 when it is refused
+    #[command(after_help = "\
+Examples:
+  weft debug policy test --from shop/front-0 --to shop/cart --port 80
+  weft debug policy test --from spiffe://cluster.local/ns/shop/sa/front --label app=front --to shop/cart-0 --port 8080
+  weft debug -j policy test --from 192.0.2.7 --to svc/shop/cart --port 80 | jq -r '.[].reason'")]
+    Test {
+        #[command(flatten)]
+        asked: Asked,
     },
 }
 

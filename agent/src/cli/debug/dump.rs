@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Context, DebugError, Outcome, certificate, cgroup, connection, endpoint, link, map, pod, program, service,
+    Context, DebugError, Outcome, certificate, cgroup, connection, endpoint, link, map, pod, policy, program, service,
     snapshot::{Section, Snapshot, VERSION},
 };
 use crate::kernel::feature;
@@ -52,6 +52,7 @@ fn take(context: &Context) -> Result<Snapshot, DebugError> {
         services: service::collect(context).into(),
         endpoints: endpoint::collect(context).into(),
         certificates: certificate::collect(context).into(),
+        policies: policy::collect(context).into(),
         problems: context
             .agent()
             .and_then(|agent| Ok(agent.get("/mesh/problems")?))

@@ -8,7 +8,7 @@ use crate::{
         feature::Feature,
         inspect::{CgroupAttachment, Entry, Link, Map, Program},
     },
-    model::{CertificateView, EndpointView, ServiceView},
+    model::{CertificateView, EndpointView, PolicyView, ServiceView},
 };
 
 /// Everything of one node at one moment. Keys are only ever added.
@@ -34,6 +34,8 @@ pub(super) struct Snapshot {
     pub(super) endpoints: Section<EndpointView>,
     #[serde(default)]
     pub(super) certificates: Section<CertificateView>,
+    #[serde(default)]
+    pub(super) policies: Section<PolicyView>,
     pub(super) problems: Section<serde_json::Value>,
 }
 

@@ -120,6 +120,11 @@ impl Compiled {
         self.0.pods.get(pod).map(|entry| &*entry.policies)
     }
 
+    /// Which policies these are.
+    pub(super) fn applicable(&self, pod: &PodUid) -> Option<&Applicable> {
+        self.0.pods.get(pod).map(|entry| &*entry.applicable)
+    }
+
     pub(super) fn remote(&self) -> &Remote {
         &self.0.remote
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, AuthorizationPolicy, Membership, MtlsMode, PolicyId, Ports, Support,
+    Action, AuthenticationPolicy, AuthorizationPolicy, Membership, MtlsMode, PolicyId, Ports, Support,
     clause::Held,
     mtls::{Holding, Mtls},
     rules::RuleSet,
@@ -57,34 +57,38 @@ impl Applicable {
         }
     }
 
+    /// The AuthenticationPolicies, each with the ports that it holds for.
+    pub(super) fn authentication(&self) -> impl Iterator<Item = (&Arc<AuthenticationPolicy>, &Ports)> + Clone {
+        let held = self.authentication.iter();
+        held.map(|(index, ports)| (&self.scope.authentication[*index], ports))
+    }
+
+    /// The AuthorizationPolicies likewise.
+    pub(super) fn authorization(&self) -> impl Iterator<Item = (&Arc<AuthorizationPolicy>, &Ports)> + Clone {
+        let held = self.authorization.iter();
+        held.map(|(index, ports)| (&self.scope.authorization[*index], ports))
+    }
+
     /// Compiles them.
     pub(super) fn compile(&self, settings: &Settings) -> PodPolicies {
-        let authentication = self
-            .authentication
-            .iter()
-            .map(|(index, ports)| (&self.scope.authentication[*index], ports));
-        let authorization = self
-            .authorization
-            .iter()
-            .map(|(index, ports)| (&self.scope.authorization[*index], ports));
         let undecodable = self
             .scope
             .undecodable
             .iter()
             .map(|policy| (Arc::clone(policy), Ports::All));
-        let partial_authentication = authentication
-            .clone()
+        let partial_authentication = self
+            .authentication()
             .filter(|(policy, _)| policy.support == Support::Partial)
             .map(|(policy, ports)| (Arc::new(policy.id()), ports.clone()));
-        let partial_authorization = authorization
-            .clone()
+        let partial_authorization = self
+            .authorization()
             .filter(|(policy, _)| policy.support == Support::Partial)
             .map(|(policy, ports)| (Arc::new(policy.id()), ports.clone()));
         let of_action = |action: Action| {
-            let policies = authorization
-                .clone()
+            let policies = self
+                .authorization()
                 .filter(|(policy, _)| policy.support == Support::Whole && policy.action == action)
-                .map(|(policy, ports): (&Arc<AuthorizationPolicy>, &Ports)| Held {
+                .map(|(policy, ports)| Held {
                     policy: Arc::clone(policy),
                     id: Arc::new(policy.id()),
                     ports: ports.clone(),
@@ -94,8 +98,7 @@ impl Applicable {
         };
         PodPolicies {
             mtls: Mtls::new(
-                authentication
-                    .clone()
+                self.authentication()
                     .map(|(policy, ports)| Holding {
                         policy,
                         ports: ports.clone(),

@@ -3,6 +3,7 @@
 mod authentication;
 mod authorization;
 mod change;
+mod question;
 mod random;
 mod remote;
 mod source;
