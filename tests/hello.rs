@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     counts::{Counts, DUMP},
-    mesh::{Mesh, Single, opened, wait_captured},
+    mesh::{Mesh, Single, opened},
 };
 
 #[test]
@@ -237,21 +237,6 @@ fn an_accepted_socket_says_what_was_heard() {
         pod.netns().set("ipv4/tcp_syncookies", "2");
         assert_eq!(accepted(OURS | ASKS), (0, UNKNOWN), "{loopback}");
         assert_eq!(accepted(OURS), (0, UNKNOWN), "{loopback}");
-    }
-}
-
-#[test]
-fn the_listeners_of_a_restarted_agent_hear_with_the_id_that_is_pinned() {
-    let mut pair = Pair::start();
-    pair.mesh.agents[1].restart();
-    wait_captured(&pair.mesh.nodes[1], &pair.server);
-    for family in Family::BOTH {
-        let before = pair.counts();
-        assert_eq!(priority(&pair.ask(family).unwrap()), SPEAKS, "{family:?}");
-        pair.check(
-            &before,
-            [&[("asked", 1), ("heard", 1)], &[("answered", 1), ("heard", 1)]],
-        );
     }
 }
 

@@ -14,46 +14,59 @@ mod authorise;
 mod balance;
 mod capacity;
 mod captured;
+mod carrier;
 mod connect;
 mod copy;
 mod detect;
+mod dial;
 mod door;
 mod identify;
 mod inbound;
 mod lane;
+mod lease;
 mod live;
+mod met;
+mod open;
 mod outbound;
+mod pool;
+mod recognise;
 mod route;
 mod settings;
 mod stream;
+mod streams;
 mod trouble;
+pub mod wire;
 
 use std::{
     collections::HashMap,
     io,
+    pin::pin,
     sync::{Arc, PoisonError, RwLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::timeout,
 };
 
 pub use capacity::raise_descriptor_limit;
 pub use door::{Closing, Door, Hold, Listeners, Pair};
-pub use settings::Settings;
+pub use settings::{SameNode, Settings};
 
 use self::{
     balance::Loads,
     capacity::Capacity,
     door::OpenDoor,
     lane::{LaneHandle, Letter},
+    lease::Leases,
+    met::Met,
 };
 use crate::{
     model::{Mesh, PodUid},
     net::SourcePorts,
     telemetry::{ConnectionId, Denied, LiveConnection, Telemetry},
+    tls::Identities,
 };
 
 /// The running proxy. Dropping it cuts what is left and ends its threads.
@@ -84,10 +97,14 @@ pub enum ProxyError {
 struct Shared {
     settings: Settings,
     mesh: watch::Receiver<Arc<Mesh>>,
+    identities: Identities,
     telemetry: Telemetry,
+    leases: Leases,
+    met: Met,
     capacity: Capacity,
     /// Kept alive by the listeners and connections of the pod: one that leaves is reached here as long as it serves.
     doors: RwLock<HashMap<PodUid, Weak<OpenDoor>>>,
+    door_opened: Notify,
     ports: SourcePorts,
     loads: Loads,
     next_id: AtomicU64,
@@ -100,14 +117,19 @@ impl Proxy {
     pub fn start(
         settings: Settings,
         mesh: watch::Receiver<Arc<Mesh>>,
+        identities: Identities,
         telemetry: Telemetry,
     ) -> Result<Self, ProxyError> {
         let shared = Arc::new(Shared {
             capacity: Capacity::new(&settings).map_err(ProxyError::DescriptorLimit)?,
             settings,
             mesh,
+            identities,
             telemetry,
+            leases: Leases::default(),
+            met: Met::default(),
             doors: RwLock::default(),
+            door_opened: Notify::new(),
             ports: SourcePorts::default(),
             loads: Loads::default(),
             next_id: AtomicU64::new(1),
@@ -138,6 +160,7 @@ impl Proxy {
             doors.retain(|_, door| door.strong_count() > 0);
             doors.insert(uid, Arc::downgrade(&door));
         });
+        self.shared.door_opened.notify_waiters();
         lane.send(Letter::Open { door, listeners });
     }
 
@@ -146,9 +169,15 @@ impl Proxy {
     /// What its listeners have queued is still accepted when it leaves the mesh; when it is gone, its connections are
     /// cut.
     pub fn close(&self, uid: &PodUid, closing: Closing) {
-        if closing == Closing::Gone {
-            let door = self.write_doors(|doors| doors.remove(uid));
-            door.and_then(|door| door.upgrade()).inspect(|door| door.shut());
+        let door = self.write_doors(|doors| match closing {
+            Closing::Gone => doors.remove(uid),
+            Closing::Leave => doors.get(uid).cloned(),
+        });
+        if let Some(door) = door.and_then(|door| door.upgrade()) {
+            if closing == Closing::Gone {
+                door.shut();
+            }
+            door.closing.cancel();
         }
         for lane in &self.lanes {
             lane.send(Letter::Close {
@@ -158,12 +187,13 @@ impl Proxy {
         }
     }
 
-    /// All open connections, in the order in which they were accepted.
+    /// All open connections, what waits in pools, and leases, in the order of their ids.
     pub async fn connections(&self) -> Vec<LiveConnection> {
         let mut connections = Vec::new();
         for lane in &self.lanes {
             connections.extend(lane.ask(Letter::Show).await.unwrap_or_default());
         }
+        connections.extend(self.shared.leases.show());
         connections.sort_by_key(|connection| connection.id);
         connections
     }
@@ -175,7 +205,7 @@ impl Proxy {
                 return true;
             }
         }
-        false
+        self.shared.leases.kill(id)
     }
 
     /// Stops in two phases: serves what the listeners have queued and closes them, lets connections go on for `grace`,
@@ -212,6 +242,32 @@ impl Shared {
         self.mesh.borrow().clone()
     }
 
+    /// Whether the deny-list names a pod of this node.
+    fn denies(&self, door: &OpenDoor) -> bool {
+        self.identities
+            .of(&door.pod.uid)
+            .is_some_and(|own| self.identities.refuses(&own.as_peer()))
+    }
+
+    /// The door of an enrolled pod of this node. One that is just being captured is waited for, shortly.
+    async fn door_soon(&self, uid: &PodUid) -> Option<Arc<OpenDoor>> {
+        let opened = async {
+            loop {
+                // Register before the check, so that the opening is not missed.
+                let mut notified = pin!(self.door_opened.notified());
+                notified.as_mut().enable();
+                if let Some(door) = self.door(uid) {
+                    return door;
+                }
+                notified.await;
+            }
+        };
+        match self.door(uid) {
+            Some(door) => Some(door),
+            None => timeout(CAPTURING, opened).await.ok(),
+        }
+    }
+
     fn door(&self, uid: &PodUid) -> Option<Arc<OpenDoor>> {
         self.doors
             .read()
@@ -220,6 +276,9 @@ impl Shared {
             .upgrade()
     }
 }
+
+/// How long the capture of a pod may take that the mesh knows already: in a moment, or not at all.
+const CAPTURING: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

@@ -32,9 +32,9 @@ pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;
 pub use live::{ConnectionId, LiveConnection, Phase};
-pub use metrics::ConnectionMetrics;
+pub use metrics::{ConnectionMetrics, TlsSide};
 pub use refusal::{Refusal, Refuser};
-pub use report::{Direction, Peer, Report};
+pub use report::{Direction, Peer, Proof, Report, Security};
 pub use timestamp::Timestamp;
 
 /// Takes the reports of all connections; cheap to clone, shared by all threads.
@@ -63,6 +63,11 @@ impl Telemetry {
     /// Counts a connection as opened, when its upstream has answered.
     pub fn opened(&self, direction: Direction) {
         self.0.metrics.opened(direction);
+    }
+
+    /// Counts a finished TLS handshake of two agents, on the client's or the server's side.
+    pub fn shook_hands(&self, side: TlsSide, resumed: bool) {
+        self.0.metrics.shook_hands(side, resumed);
     }
 
     /// Counts a connection as ended and writes its line.

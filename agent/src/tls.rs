@@ -23,6 +23,7 @@ mod keys;
 mod protection;
 mod protocol;
 mod provider;
+mod random;
 mod records;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -43,6 +44,7 @@ pub use hello::{Hello, hello};
 pub use identities::Identities;
 pub use protection::BadRecord;
 pub use protocol::Protocol;
+pub use random::unguessable;
 pub use records::{LARGEST_PLAIN, Opened, RECORD_OVERHEAD, Records};
 pub use token::{Fingerprint, InvalidToken, JoinToken};
 pub use trust::{Denial, DenyList, InvalidRoots};

@@ -44,6 +44,8 @@ pub struct Packet {
     pub options: Options,
     /// The length of what TCP or UDP carries.
     pub payload: usize,
+    /// Whether it carries the text that is looked for.
+    pub tells: bool,
 }
 
 /// The options of a TCP segment.
@@ -71,6 +73,12 @@ pub struct Flags(u8);
 impl Sniffer {
     /// Starts to listen; all that passes after the return is seen.
     pub fn start(netns: &Netns, interface: &str) -> Self {
+        Self::looking_for(netns, interface, "")
+    }
+
+    /// Starts to listen, and looks for a text in what TCP and UDP carry.
+    pub fn looking_for(netns: &Netns, interface: &str, text: &str) -> Self {
+        let text = text.as_bytes().to_vec();
         let (socket, index) = netns.run(|| {
             let protocol = SockProtocol::EthAll;
             let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol);
@@ -82,7 +90,7 @@ impl Sniffer {
         let (packets, stop) = (Arc::default(), Arc::default());
         let thread = thread::spawn({
             let (packets, stop) = (Arc::clone(&packets), Arc::clone(&stop));
-            move || listen(&socket, index as usize, &packets, &stop)
+            move || listen(&socket, index as usize, &text, &packets, &stop)
         });
         Self {
             packets,
@@ -94,6 +102,11 @@ impl Sniffer {
     /// How many of the packets seen so far are such.
     pub fn count(&self, such: impl Fn(&Packet) -> bool) -> usize {
         self.packets().iter().filter(|packet| such(packet)).count()
+    }
+
+    /// How many of the packets seen so far carry the text that is looked for.
+    pub fn told(&self) -> usize {
+        self.count(|packet| packet.tells)
     }
 
     /// The packets seen so far.
@@ -135,7 +148,7 @@ impl Packet {
         self.flags.is_none()
     }
 
-    fn parse(frame: &[u8], way: Way) -> Option<Self> {
+    fn parse(frame: &[u8], way: Way, text: &[u8]) -> Option<Self> {
         let (kind, packet) = (frame.get(12..14)?, frame.get(14..)?);
         let (protocol, addresses, total, head): (u8, [IpAddr; 2], usize, usize) = match kind {
             [0x08, 0x00] => {
@@ -172,6 +185,7 @@ impl Packet {
             flags,
             options: flags.map_or(Options::NONE, |_| Options::of(segment.get(20..own_head))),
             payload: total.saturating_sub(head + own_head),
+            tells: !text.is_empty() && segment.windows(text.len()).any(|window| window == text),
         })
     }
 }
@@ -209,8 +223,9 @@ impl fmt::Debug for Options {
     }
 }
 
-fn listen(socket: &OwnedFd, index: usize, packets: &Mutex<Vec<Packet>>, stop: &AtomicBool) {
-    let mut frame = [0; 160];
+fn listen(socket: &OwnedFd, index: usize, text: &[u8], packets: &Mutex<Vec<Packet>>, stop: &AtomicBool) {
+    // Segments that the kernel has not cut yet (GSO) are as long as this.
+    let mut frame = vec![0; 1 << 16];
     while !stop.load(Ordering::Relaxed) {
         let (length, from) = match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut frame) {
             Ok((length, Some(from))) => (length, from),
@@ -229,7 +244,7 @@ fn listen(socket: &OwnedFd, index: usize, packets: &Mutex<Vec<Packet>>, stop: &A
         } else {
             Way::In
         };
-        if let Some(packet) = Packet::parse(&frame[..length], way) {
+        if let Some(packet) = Packet::parse(&frame[..length], way, text) {
             packets.lock().unwrap_or_else(PoisonError::into_inner).push(packet);
         }
     }

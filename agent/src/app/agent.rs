@@ -59,8 +59,13 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let telemetry = telemetry(config, &mut registry)?;
     let mut doors = Doors::new(mesh.clone(), DnsMetrics::register(&mut registry));
-    let proxy = Proxy::start(settings::proxy(&config.proxy), mesh.clone(), telemetry.clone())?;
     let certificates = Certificates::start(config, mesh.clone(), CertificateMetrics::register(&mut registry))?;
+    let proxy = Proxy::start(
+        settings::proxy(&config.proxy),
+        mesh.clone(),
+        certificates.identities.clone(),
+        telemetry.clone(),
+    )?;
     let (kernel, counters) = Kernel::open(&settings::kernel(config)).context("cannot hook into the kernel")?;
     let status = kernel.status();
     registry.register_collector(Box::new(KernelMetrics {

@@ -36,6 +36,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
         max_buffer_per_pod: config.max_buffer_per_pod.get(),
         max_buffer: config.max_buffer.get(),
         connect_timeout: config.connect_timeout,
+        same_node: default.same_node,
         liveness: default.liveness,
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Listeners,
-    captured::{Captured, InTransit, OriginalDst},
+    captured::{Arrival, Captured, InTransit, OriginalDst},
     door::OpenDoor,
     identify, inbound,
     lane::{Lane, Letter},
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     net::{self, Liveness},
-    telemetry::{Denied, Direction, Peer, Report},
+    telemetry::{Denied, Direction, Peer, Proof, Report},
 };
 
 /// One of a pod's listeners, registered with a lane.
@@ -139,6 +139,7 @@ impl Refused {
             bytes_sent: 0,
             bytes_received: 0,
             denied: Some(denied),
+            proof: Proof::default(),
         });
     }
 }
@@ -163,19 +164,21 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Listener, door: &Arc<
         Ok(seat) => seat,
         Err(denied) => return refused(stream).reset(denied, door, lane),
     };
-    let destination = OriginalDst(destination);
+    let arrival = |seat| Arrival {
+        client,
+        destination: OriginalDst(destination),
+        direction,
+        seat,
+    };
     let Some(other) = lane.less_busy() else {
         let captured = Captured {
             stream: ResetOnDrop::new(stream),
-            client,
-            destination,
-            direction,
-            seat,
+            arrival: arrival(seat),
         };
         return serve(lane, captured);
     };
     let seat = seat.moved_to(other.load());
-    match InTransit::new(stream, client, destination, direction, seat) {
+    match InTransit::new(stream, arrival(seat)) {
         Ok(connection) => other.send(Letter::Carry(Box::new(connection))),
         Err(error) => tracing::debug!(%error, "A connection cannot leave its lane"),
     }
@@ -184,7 +187,7 @@ fn admit(stream: TcpStream, client: SocketAddr, listener: &Listener, door: &Arc<
 /// Starts the connection's own task.
 fn serve(lane: &Rc<Lane>, captured: Captured) {
     let lane = lane.clone();
-    match captured.direction {
+    match captured.arrival.direction {
         Direction::Inbound => spawn_local(inbound::serve(captured, lane)),
         Direction::Outbound | Direction::Local => spawn_local(outbound::serve(captured, lane)),
     };

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     affinity::{Sticky, StickyKey},
-    captured::Captured,
+    captured::Arrival,
     route::Route,
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) struct Load {
 }
 
 /// Picks an endpoint that is not among the `tried`: none where no other is left.
-pub(super) fn pick(route: &Route, captured: &Captured, tried: &[SocketAddr], loads: &Loads) -> Result<Picked, Denied> {
+pub(super) fn pick(route: &Route, arrival: &Arrival, tried: &[SocketAddr], loads: &Loads) -> Result<Picked, Denied> {
     let (service, port, candidates, affinity) = match route {
         Route::Exactly(address) if tried.is_empty() => return Ok(loads.pick(*address)),
         Route::Exactly(_) => return Err(Denied::NoEndpoint),
@@ -48,12 +48,12 @@ pub(super) fn pick(route: &Route, captured: &Captured, tried: &[SocketAddr], loa
             affinity,
         } => (service, *port, candidates, affinity),
     };
-    let troubled = captured.door().troubles.recent();
+    let troubled = arrival.door().troubles.recent();
     let choose = || choose(candidates, tried, &troubled, loads).ok_or(Denied::NoEndpoint);
     let Some(affinity) = affinity else {
         return choose();
     };
-    let bond = Bond::new(&captured.door().sticky, affinity, captured, service, port);
+    let bond = Bond::new(&arrival.door().sticky, affinity, arrival, service, port);
     let stuck = bond
         .endpoint()
         .filter(|address| candidates.at(*address).is_some() && !tried.contains(address) && !troubled.contains(address));
@@ -117,14 +117,14 @@ impl Drop for Load {
 // === impl Bond ===
 
 impl<'a> Bond<'a> {
-    fn new(sticky: &'a Sticky, affinity: &'a Affinity, captured: &Captured, service: &ObjectName, port: u16) -> Self {
+    fn new(sticky: &'a Sticky, affinity: &'a Affinity, arrival: &Arrival, service: &ObjectName, port: u16) -> Self {
         Self {
             sticky,
             affinity,
             key: StickyKey {
                 service: service.clone(),
                 port,
-                client: captured.client.ip(),
+                client: arrival.client.ip(),
             },
             now: Instant::now(),
         }

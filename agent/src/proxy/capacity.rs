@@ -37,6 +37,12 @@ pub(super) struct ConnectionSeat {
     lane: LaneLoad,
 }
 
+/// The descriptor of a connection to another agent that waits.
+#[derive(Debug)]
+pub(super) struct DescriptorSeat {
+    capacity: Capacity,
+}
+
 /// Bytes that a connection holds in the agent.
 #[derive(Debug)]
 pub(super) struct BufferSeat {
@@ -175,6 +181,33 @@ impl Drop for ConnectionSeat {
         connections.fetch_sub(1, Relaxed);
         capacity.0.descriptors.fetch_sub(DESCRIPTORS_A_CONNECTION, Relaxed);
         self.lane.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl DescriptorSeat ===
+
+impl DescriptorSeat {
+    /// Takes a descriptor, unless the last quarter is reached: that is for connections in use.
+    pub(super) fn take(door: &OpenDoor) -> Option<Self> {
+        let capacity = &door.seat.capacity;
+        let InUse {
+            max_descriptors,
+            descriptors,
+            ..
+        } = &*capacity.0;
+        if descriptors.fetch_add(1, Relaxed) >= max_descriptors / 4 * 3 {
+            descriptors.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Self {
+            capacity: capacity.clone(),
+        })
+    }
+}
+
+impl Drop for DescriptorSeat {
+    fn drop(&mut self) {
+        self.capacity.0.descriptors.fetch_sub(1, Relaxed);
     }
 }
 

@@ -4,17 +4,23 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 
-use super::{capacity::ConnectionSeat, door::OpenDoor, stream::ResetOnDrop};
+use super::{capacity::ConnectionSeat, door::OpenDoor, lease::Tuple, stream::ResetOnDrop};
 use crate::telemetry::Direction;
 
 /// Where a client wanted to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OriginalDst(pub(super) SocketAddr);
 
-/// An accepted connection with both its addresses, and its place in every limit.
+/// An accepted connection: the socket, and all else.
 #[derive(Debug)]
 pub(super) struct Captured {
     pub(super) stream: ResetOnDrop,
+    pub(super) arrival: Arrival,
+}
+
+/// What is known of an accepted connection beside its socket: both its addresses, and its place in every limit.
+#[derive(Debug)]
+pub(super) struct Arrival {
     pub(super) client: SocketAddr,
     pub(super) destination: OriginalDst,
     /// Which of the pod's listeners took it.
@@ -26,18 +32,23 @@ pub(super) struct Captured {
 #[derive(Debug)]
 pub(super) struct InTransit {
     stream: std::net::TcpStream,
-    client: SocketAddr,
-    destination: OriginalDst,
-    direction: Direction,
-    seat: ConnectionSeat,
+    arrival: Arrival,
 }
 
-// === impl Captured ===
+// === impl Arrival ===
 
-impl Captured {
+impl Arrival {
     /// The pod whose listener took it.
     pub(super) fn door(&self) -> &Arc<OpenDoor> {
         &self.seat.door
+    }
+
+    /// Both its addresses.
+    pub(super) fn tuple(&self) -> Tuple {
+        Tuple {
+            client: self.client,
+            destination: self.destination.0,
+        }
     }
 }
 
@@ -45,38 +56,19 @@ impl Captured {
 
 impl InTransit {
     /// Takes a connection, as it was accepted, off its lane.
-    pub(super) fn new(
-        stream: TcpStream,
-        client: SocketAddr,
-        destination: OriginalDst,
-        direction: Direction,
-        seat: ConnectionSeat,
-    ) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, arrival: Arrival) -> io::Result<Self> {
         Ok(Self {
             stream: stream.into_std()?,
-            client,
-            destination,
-            direction,
-            seat,
+            arrival,
         })
     }
 
     /// Registers it with the calling lane.
     pub(super) fn arrive(self) -> io::Result<Captured> {
-        let Self {
-            stream,
-            client,
-            destination,
-            direction,
-            seat,
-        } = self;
-        let stream = TcpStream::from_std(stream)?;
+        let Self { stream, arrival } = self;
         Ok(Captured {
-            stream: ResetOnDrop::new(stream),
-            client,
-            destination,
-            direction,
-            seat,
+            stream: ResetOnDrop::new(TcpStream::from_std(stream)?),
+            arrival,
         })
     }
 }

@@ -1,27 +1,39 @@
 //! Step eight: the connection to the endpoint.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use agent_common::mark;
-use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{
     Shared,
     balance::{Load, Picked},
-    captured::Captured,
+    captured::Arrival,
+    dial::{Line, Remote, dial},
     door::OpenDoor,
+    lane::Lane,
+    lease::{Between, lease},
+    settings::SameNode,
     stream::ResetOnDrop,
     trouble::within,
 };
 use crate::{
-    net::{self, Family, Leg, LegError, Liveness, Mark, NetError, SourcePort},
+    net::{Leg, LegError, Mark, NetError, SourcePort},
     telemetry::Denied,
 };
 
 /// The connection to the endpoint, with what is to be given back when it ends.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) stream: ResetOnDrop,
+    pub(super) line: Line,
+    /// Whether the bytes pass to another pod of this node in memory.
+    pub(super) in_memory: bool,
+    pub(super) kept: Kept,
+}
+
+/// What an upstream gives back when it ends.
+#[derive(Debug)]
+pub(super) struct Kept {
     _load: Load,
     _ports: LegPorts,
 }
@@ -30,8 +42,10 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 pub(super) enum Through {
     /// Over the network, from the source pod's namespace and with its address.
-    Network,
-    /// Inside the captured pod's own namespace, in the client's name. Between nodes, mutual TLS ends before this.
+    Network(Remote),
+    /// In memory, to another captured pod of this node: where the network lets it pass.
+    Lease(Arc<OpenDoor>),
+    /// Inside the captured pod's own namespace, in the client's name.
     App(Arc<OpenDoor>),
 }
 
@@ -45,46 +59,77 @@ struct LegPorts {
 /// Connects to the endpoint that was picked.
 pub(super) async fn connect(
     picked: Picked,
-    captured: &Captured,
+    arrival: &Arrival,
     through: &Through,
-    shared: &Shared,
+    lane: &Rc<Lane>,
 ) -> Result<Upstream, Denied> {
     let address = picked.address;
-    let longest = shared.settings.connect_timeout;
+    let longest = lane.shared.settings.connect_timeout;
+    let in_memory = Cell::new(false);
     let dialling = pin!(async {
         match through {
-            Through::Network => Ok((
-                to_network(captured.door(), address, shared.settings.liveness).await?,
-                LegPorts::default(),
-            )),
-            Through::App(door) => to_app(captured, door, address, shared).await,
+            Through::Network(remote) => Ok((dial(remote, arrival.door(), lane).await?, LegPorts::default())),
+            Through::Lease(door) => match leased(arrival, door, address, lane).await? {
+                Leased::Pass => {
+                    in_memory.set(true);
+                    to_app(arrival, door, address, &lane.shared).await
+                }
+                Leased::HasLeft => {
+                    let remote = Remote::new(address, None, &lane.shared.mesh(), lane);
+                    Ok((dial(&remote, arrival.door(), lane).await?, LegPorts::default()))
+                }
+            },
+            Through::App(door) => to_app(arrival, door, address, &lane.shared).await,
         }
     });
-    let (stream, ports) = captured.door().troubles.dial(address, longest, dialling).await?;
+    let (line, ports) = arrival.door().troubles.dial(address, longest, dialling).await?;
     Ok(Upstream {
-        stream: ResetOnDrop::new(stream),
-        _load: picked.into_load(),
-        _ports: ports,
+        line,
+        in_memory: in_memory.get(),
+        kept: Kept {
+            _load: picked.into_load(),
+            _ports: ports,
+        },
     })
 }
 
-async fn to_network(source: &OpenDoor, address: SocketAddr, liveness: Liveness) -> Result<TcpStream, Denied> {
-    let socket =
-        net::outbound(&source.netns, Family::of(address), Mark(mark::OURS)).map_err(|error| not_made(&error))?;
-    let stream = socket.connect(address).await.map_err(|error| not_connected(&error))?;
-    // Only a connection that the endpoint has already reset refuses options; the copy finds that out.
-    let _ = net::tune(&stream, liveness);
-    Ok(stream)
+/// What a lease says.
+enum Leased {
+    /// The network lets the connection pass.
+    Pass,
+    /// The pod leaves the mesh: its application is reached as any other.
+    HasLeft,
+}
+
+async fn leased(arrival: &Arrival, door: &OpenDoor, address: SocketAddr, lane: &Rc<Lane>) -> Result<Leased, Denied> {
+    let needed = match lane.shared.settings.same_node {
+        // A pod needs no lease to reach itself: the way between never leaves it.
+        SameNode::Leased => arrival.door().pod.uid != door.pod.uid,
+        SameNode::Trusted => false,
+    };
+    if !needed {
+        return Ok(Leased::Pass);
+    }
+    let Err(denied) = lease(arrival, address, lane).await else {
+        return Ok(Leased::Pass);
+    };
+    // The kernel stops capturing a pod before the proxy hears of it.
+    let left = timeout(LEAVING, door.closing.cancelled()).await;
+    if left.is_err() || door.is_gone() {
+        return Err(denied);
+    }
+    lane.shared.leases.forget(&Between::new(arrival, address));
+    Ok(Leased::HasLeft)
 }
 
 /// Connects to an application of this node, from another port where one stalls or is taken.
 async fn to_app(
-    captured: &Captured,
+    arrival: &Arrival,
     door: &OpenDoor,
     address: SocketAddr,
     shared: &Shared,
-) -> Result<(TcpStream, LegPorts), Denied> {
-    let client = captured.client;
+) -> Result<(Line, LegPorts), Denied> {
+    let client = arrival.client;
     // The client's own tuple lives in the application's namespace where it came from outside.
     let occupied = shared.ports.occupy(client, address);
     for _ in 0..MOST_PORTS_TRIED {
@@ -97,7 +142,7 @@ async fn to_app(
                     _leg: Some(port),
                     _client: occupied,
                 };
-                return Ok((stream, ports));
+                return Ok((Line::Plaintext(ResetOnDrop::new(stream)), ports));
             }
             Some(Err(error)) if taken(&error) => {}
             Some(Err(error)) => return Err(not_connected(&error)),
@@ -119,7 +164,7 @@ fn no_leg(error: LegError) -> Denied {
     }
 }
 
-fn not_made(error: &NetError) -> Denied {
+pub(super) fn not_made(error: &NetError) -> Denied {
     if error.out_of_descriptors() {
         return Denied::DescriptorLimit;
     }
@@ -127,7 +172,7 @@ fn not_made(error: &NetError) -> Denied {
     Denied::AgentError
 }
 
-fn not_connected(error: &io::Error) -> Denied {
+pub(super) fn not_connected(error: &io::Error) -> Denied {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Denied::UpstreamRefused,
         io::ErrorKind::TimedOut => Denied::UpstreamTimeout,
@@ -141,6 +186,8 @@ fn not_connected(error: &io::Error) -> Denied {
     }
 }
 
+/// How long it may take until the proxy hears that a pod leaves the mesh.
+const LEAVING: Duration = Duration::from_millis(100);
 /// A leg's packets take the pod's local route, and are not captured again.
 const LEG_MARK: Mark = Mark(mark::CAPTURED | mark::OURS);
 /// How long a leg may take inside one machine before its tuple is taken for somebody else's.

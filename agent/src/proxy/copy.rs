@@ -1,10 +1,14 @@
 //! Step nine: the bytes, both ways at once, until both sides have said all or one of them breaks.
 
+mod framed;
+mod rest;
 mod way;
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::{Pin, pin},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -15,23 +19,62 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::way::{Broken, Way};
+pub(super) use self::way::{poll_receive, send_now};
+use self::{
+    framed::{Framed, framed},
+    way::{Broken, Way},
+};
 use super::{
-    authorise::Permit,
-    capacity::ConnectionSeat,
-    connect::Upstream,
+    captured::Arrival,
+    carrier::{Carrier, StreamEnd},
+    connect::Kept,
+    door::OpenDoor,
     lane::Lane,
     live::{Live, Tracked},
+    recognise::Guard,
     stream::ResetOnDrop,
 };
 use crate::{net, telemetry::Denied};
 
-/// A client and its upstream.
+/// A client and its upstream, joined.
 #[derive(Debug)]
 pub(super) struct Joined {
-    client: ResetOnDrop,
-    upstream: Upstream,
-    seat: ConnectionSeat,
+    pub(super) ends: Ends,
+    /// What was read of one of them before: of the client where the upstream is a socket, else of the carrier.
+    pub(super) early: Vec<u8>,
+    pub(super) _kept: Kept,
+}
+
+/// What the bytes come from and go to.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// Two sockets. The guard looks at the client's first bytes.
+    Sockets {
+        client: ResetOnDrop,
+        upstream: ResetOnDrop,
+        guard: Option<Box<Guard>>,
+    },
+    /// A client of this node, served by another node's pod.
+    ToMesh {
+        client: ResetOnDrop,
+        carrier: Box<Carrier>,
+        heard: Heard,
+    },
+    /// A client of another node, served by an application of this one.
+    FromMesh {
+        carrier: Box<Carrier>,
+        app: ResetOnDrop,
+        heard: Heard,
+    },
+}
+
+/// What is known of the ends of a carrier's stream before the copy begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// How the peer's side has ended already.
+    pub(super) ended: Option<StreamEnd>,
+    /// Whether the socket has broken already.
+    pub(super) broken: bool,
 }
 
 /// How a connection ended that nobody cut.
@@ -50,59 +93,112 @@ enum Side {
     Upstream,
 }
 
-// === impl Joined ===
-
-impl Joined {
-    /// Joins an authorised client to what was found for it.
-    ///
-    /// Boxed, since what an async function holds is moved about inside its future, which has room for each place.
-    pub(super) fn new(permit: Permit, upstream: Upstream) -> Box<Self> {
-        let captured = permit.into_identified().captured;
-        Box::new(Self {
-            client: captured.stream,
-            upstream,
-            seat: captured.seat,
-        })
-    }
-
-    /// Ends both sides in order.
-    fn close(self) {
-        self.client.close();
-        self.upstream.stream.close();
-    }
-}
-
 // === impl Tracked ===
 
 impl Tracked {
-    /// Waits for the upstream, then copies until the end; the report follows when `self` is dropped.
+    /// Waits for the upstream, then copies until the end; the report follows when `self` is dropped. A carrier that is
+    /// free for the next stream is given back.
     ///
     /// What opens the connection comes boxed, so that an open one does not keep the room that this takes.
     pub(super) async fn carry(
         &self,
         joining: Pin<Box<impl Future<Output = Result<Box<Joined>, Denied>>>>,
+        arrival: &Arrival,
         lane: &Lane,
-    ) {
-        let joined = match self.unless_cut(joining).await {
+    ) -> Option<Box<Carrier>> {
+        let mut joined = match self.unless_cut(joining).await {
             Ok(joined) => joined,
-            Err(denied) => return self.deny(denied),
+            Err(denied) => {
+                self.deny(denied);
+                return None;
+            }
         };
         self.connected();
-        let ended = self.unless_cut(pin!(copy(&joined, self, lane))).await;
+        let ended = self.unless_cut(pin!(copy(&mut joined, self, arrival, lane))).await;
         match ended {
-            Ok(End::Finished) => joined.close(),
-            // Both sides are reset by being dropped.
-            Ok(End::Reset) => {}
-            Err(denied) => self.deny(denied),
+            Ok(End::Finished) => joined.ends.close(),
+            // All is reset by being dropped.
+            Ok(End::Reset) => None,
+            Err(denied) => {
+                self.deny(denied);
+                None
+            }
         }
     }
 }
 
-async fn copy(joined: &Joined, live: &Live, lane: &Lane) -> Result<End, Denied> {
-    let (client, upstream): (&TcpStream, &TcpStream) = (&joined.client, &joined.upstream.stream);
-    let door = &joined.seat.door;
-    let mut sending = Way::new(client, upstream, &live.sent);
-    let mut receiving = Way::new(upstream, client, &live.received);
+// === impl Ends ===
+
+impl Ends {
+    /// Ends sockets in order, and gives the carrier back.
+    fn close(self) -> Option<Box<Carrier>> {
+        match self {
+            Self::Sockets { client, upstream, .. } => {
+                client.close();
+                upstream.close();
+                None
+            }
+            Self::ToMesh {
+                client: socket,
+                carrier,
+                ..
+            }
+            | Self::FromMesh {
+                app: socket, carrier, ..
+            } => {
+                socket.close();
+                Some(carrier)
+            }
+        }
+    }
+}
+
+async fn copy(joined: &mut Joined, live: &Live, arrival: &Arrival, lane: &Lane) -> Result<End, Denied> {
+    let door = arrival.door();
+    let early = mem::take(&mut joined.early);
+    match &mut joined.ends {
+        Ends::Sockets {
+            client,
+            upstream,
+            guard,
+        } => {
+            let sending = Way::new(client, upstream, &live.sent).begun(early, guard.take(), door)?;
+            sockets(sending, Way::new(upstream, client, &live.received), lane, door).await
+        }
+        Ends::ToMesh { client, carrier, heard } => {
+            let stream = Framed {
+                socket: client,
+                carrier,
+                door,
+                early,
+                heard: *heard,
+                framed: &live.sent,
+                unframed: &live.received,
+            };
+            Box::pin(framed(stream, lane)).await
+        }
+        Ends::FromMesh { carrier, app, heard } => {
+            let stream = Framed {
+                socket: app,
+                carrier,
+                door,
+                early,
+                heard: *heard,
+                framed: &live.received,
+                unframed: &live.sent,
+            };
+            Box::pin(framed(stream, lane)).await
+        }
+    }
+}
+
+async fn sockets(
+    mut sending: Way<'_>,
+    mut receiving: Way<'_>,
+    lane: &Lane,
+    door: &Arc<OpenDoor>,
+) -> Result<End, Denied> {
+    let (client, upstream) = (sending.source(), receiving.source());
     // A side that is not being read tells of its end by an error only.
     let mut client_error = pin!(client.ready(Interest::ERROR));
     let mut upstream_error = pin!(upstream.ready(Interest::ERROR));
@@ -112,7 +208,7 @@ async fn copy(joined: &Joined, live: &Live, lane: &Lane) -> Result<End, Denied> 
         let received = receiving.poll(cx, lane, door);
         let broken = match (sent, received) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(None)),
-            (Poll::Ready(Err(Broken::Buffers(denied))), _) | (_, Poll::Ready(Err(Broken::Buffers(denied)))) => {
+            (Poll::Ready(Err(Broken::Denied(denied))), _) | (_, Poll::Ready(Err(Broken::Denied(denied)))) => {
                 return Poll::Ready(Err(denied));
             }
             (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => Some(Side::Client),

@@ -10,6 +10,6 @@ pub(super) enum Protocol {
 }
 
 /// Tells the protocol without waiting for either side to speak.
-pub(super) fn detect(_permit: &Permit) -> Protocol {
+pub(super) fn detect(_permit: &Permit<'_>) -> Protocol {
     Protocol::Opaque
 }

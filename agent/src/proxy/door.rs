@@ -10,6 +10,8 @@ use std::{
     },
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{affinity::Sticky, capacity::DoorSeat, trouble::Troubles};
 use crate::{model::Pod, net::NetNs};
 
@@ -68,6 +70,8 @@ pub(super) struct OpenDoor {
     pub(super) troubles: Troubles,
     pub(super) sticky: Sticky,
     pub(super) seat: DoorSeat,
+    /// Cancelled when the pod leaves the mesh or is gone: connections between agents end with their streams then.
+    pub(super) closing: CancellationToken,
     gone: AtomicBool,
     _hold: Hold,
 }
@@ -106,6 +110,7 @@ impl OpenDoor {
             troubles: Troubles::default(),
             sticky: Sticky::default(),
             seat,
+            closing: CancellationToken::new(),
             gone: AtomicBool::new(false),
             _hold: hold,
         }

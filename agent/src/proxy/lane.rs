@@ -26,6 +26,7 @@ use super::{
     captured::InTransit,
     door::OpenDoor,
     live::Registry,
+    pool::Pool,
 };
 use crate::{
     model::PodUid,
@@ -92,6 +93,13 @@ pub(super) struct Lane {
     pub(super) registry: Rc<Registry>,
     /// What every connection of the lane reads into; nothing stays in it over an await.
     pub(super) chunk: RefCell<Box<[u8]>>,
+    /// What a connection between agents brings, decrypted; as `chunk`.
+    pub(super) plain: RefCell<Vec<u8>>,
+    /// What goes by a connection between agents, encrypted; as `chunk`.
+    pub(super) sealed: RefCell<Vec<u8>>,
+    pub(super) pool: Pool,
+    /// Cancelled when the agent drains: connections between agents end with their streams then.
+    pub(super) stopping: CancellationToken,
     others: Vec<Post>,
 }
 
@@ -184,9 +192,25 @@ impl Lane {
         (self.load.connections() > much_busier).then_some(least)
     }
 
+    /// Judges every connection anew, and what waits in the pool.
+    fn judge(&self) {
+        let mesh = self.shared.mesh();
+        self.registry.judge(&mesh, &self.shared);
+        self.pool.follow(&mesh, self);
+    }
+
     async fn run(self: Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Letter>) {
         let mut pods: HashMap<PodUid, Accepting> = HashMap::new();
-        while let Some(letter) = mailbox.recv().await {
+        let mut mesh = self.shared.mesh.clone();
+        let mut trust = self.shared.identities.changes();
+        loop {
+            let letter = tokio::select! {
+                letter = mailbox.recv() => letter,
+                // Either sender lives as long as the agent.
+                Ok(()) = mesh.changed() => { self.judge(); continue }
+                Ok(()) = trust.changed() => { self.judge(); continue }
+            };
+            let Some(letter) = letter else { break };
             match letter {
                 Letter::Open { door, listeners } => {
                     let accepting = Accepting::start(&self, &door, listeners);
@@ -196,19 +220,25 @@ impl Lane {
                     let accepting = pods.remove(&uid);
                     match closing {
                         Closing::Leave => {
+                            self.pool.close_pod(&uid, &self);
                             accepting.map(|accepting| spawn_local(accepting.finish()));
                         }
                         Closing::Gone => {
                             drop(accepting);
                             self.registry.cut_pod(&uid);
+                            self.pool.close_pod(&uid, &self);
                         }
                     }
                 }
                 Letter::Carry(connection) => accept::arrive(&self, *connection),
                 // Whoever asked may have gone; then nobody wants the answer.
-                Letter::Show(answer) => drop(answer.send(self.registry.show())),
-                Letter::Kill { id, answer } => drop(answer.send(self.registry.kill(id))),
+                Letter::Show(answer) => drop(answer.send([self.registry.show(), self.pool.show()].concat())),
+                Letter::Kill { id, answer } => {
+                    let _ = answer.send(self.registry.kill(id) || self.pool.kill(id, &self));
+                }
                 Letter::StopAccepting(done) => {
+                    self.stopping.cancel();
+                    self.pool.close_all(&self);
                     let mut closing: JoinSet<()> = JoinSet::new();
                     for (_, accepting) in pods.drain() {
                         closing.spawn_local(accepting.finish());
@@ -285,6 +315,10 @@ fn start_lane(
             load,
             registry: Rc::default(),
             chunk: RefCell::new(vec![0; CHUNK].into_boxed_slice()),
+            plain: RefCell::default(),
+            sealed: RefCell::default(),
+            pool: Pool::default(),
+            stopping: CancellationToken::new(),
             others,
         });
         let _ = started.send(Ok(()));

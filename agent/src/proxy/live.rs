@@ -15,10 +15,17 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{captured::Captured, door::OpenDoor, identify, lane::Lane};
+use super::{
+    Shared,
+    authorise::{Ground, Judgement},
+    captured::Arrival,
+    door::OpenDoor,
+    identify::{self, Source},
+    lane::Lane,
+};
 use crate::{
-    model::{ObjectName, PodUid},
-    telemetry::{ConnectionId, Denied, Direction, LiveConnection, Peer, Phase, Report, Telemetry},
+    model::{Identity, Mesh, ObjectName, PodUid},
+    telemetry::{ConnectionId, Denied, Direction, LiveConnection, Peer, Phase, Proof, Report, Security, Telemetry},
 };
 
 /// The open connections of a lane.
@@ -34,7 +41,7 @@ pub(super) struct Live {
     id: ConnectionId,
     direction: Cell<Direction>,
     source: SocketAddr,
-    source_pod: Option<ObjectName>,
+    source_pod: RefCell<Option<ObjectName>>,
     original_destination: SocketAddr,
     opened: SystemTime,
     accepted: Instant,
@@ -47,7 +54,19 @@ pub(super) struct Live {
     pub(super) sent: Cell<u64>,
     pub(super) received: Cell<u64>,
     denied: Cell<Option<Denied>>,
+    security: Cell<Security>,
+    identities: RefCell<Identities>,
+    /// What it was permitted on, and how that was judged.
+    grounds: RefCell<Vec<Ground>>,
+    judgement: RefCell<Judgement>,
     task: RefCell<Option<Waker>>,
+}
+
+/// Who is proved to be at either end.
+#[derive(Debug, Default)]
+struct Identities {
+    source: Option<Identity>,
+    destination: Option<Identity>,
 }
 
 /// Keeps a connection registered; its end is the report.
@@ -56,6 +75,7 @@ pub(super) struct Tracked {
     live: Rc<Live>,
     registry: Rc<Registry>,
     telemetry: Telemetry,
+    reported: bool,
 }
 
 // === impl Registry ===
@@ -78,6 +98,14 @@ impl Registry {
             let is_pod = |door: &Arc<OpenDoor>| door.pod.uid == *uid;
             is_pod(&live.door) || live.far_door.get().is_some_and(is_pod)
         });
+    }
+
+    /// Cuts what may not be any more.
+    pub(super) fn judge(&self, mesh: &Mesh, shared: &Shared) {
+        let open: Vec<_> = self.open.borrow().values().cloned().collect();
+        for live in open {
+            live.judge(mesh, shared);
+        }
     }
 
     /// Cuts all.
@@ -112,19 +140,18 @@ impl Registry {
 
 impl Lane {
     /// Registers a connection until the guard is dropped.
-    pub(super) fn track(&self, captured: &Captured) -> Tracked {
-        let Captured {
-            stream: _,
+    pub(super) fn track(&self, arrival: &Arrival) -> Tracked {
+        let Arrival {
             client,
             destination,
             direction,
             seat,
-        } = captured;
+        } = arrival;
         let live = Rc::new(Live {
             id: self.next_id(),
             direction: Cell::new(*direction),
             source: *client,
-            source_pod: identify::source_pod(*direction, *client, &seat.door, self),
+            source_pod: RefCell::new(identify::source_pod(*direction, *client, &seat.door, self)),
             original_destination: destination.0,
             opened: SystemTime::now(),
             accepted: Instant::now(),
@@ -136,6 +163,10 @@ impl Lane {
             sent: Cell::default(),
             received: Cell::default(),
             denied: Cell::default(),
+            security: Cell::default(),
+            identities: RefCell::default(),
+            grounds: RefCell::default(),
+            judgement: RefCell::default(),
             task: RefCell::default(),
         });
         self.registry.open.borrow_mut().insert(live.id, live.clone());
@@ -145,6 +176,7 @@ impl Lane {
             live,
             registry: self.registry.clone(),
             telemetry: self.shared.telemetry.clone(),
+            reported: true,
         }
     }
 }
@@ -155,6 +187,50 @@ impl Live {
     /// Notes the service that the client asked for.
     pub(super) fn asked_for(&self, service: &ObjectName) {
         let _ = self.service.set(service.clone());
+    }
+
+    /// Notes who opened it, as far as that is proved.
+    pub(super) fn opened_by(&self, source: &Source, mesh: &Mesh) {
+        self.identities.borrow_mut().source = source.identity(mesh);
+        if let Source::Peer(remote) = source {
+            self.source_pod.replace(Some(remote.name.clone()));
+        }
+    }
+
+    /// Notes how its bytes pass, and who is proved to serve it.
+    pub(super) fn secured(&self, security: Security, destination: Option<Identity>) {
+        self.security.set(security);
+        self.identities.borrow_mut().destination = destination;
+    }
+
+    /// Judges what the connection is to stand on, and keeps it, so that it is judged again at every change.
+    pub(super) fn stand_on(&self, ground: Ground, shared: &Shared) -> Result<(), Denied> {
+        // Kept before it is judged, so that a change in between is not lost.
+        self.grounds.borrow_mut().push(ground);
+        self.judge(&shared.mesh(), shared);
+        self.denied.get().map_or(Ok(()), Err)
+    }
+
+    /// Gives up what an endpoint was to be reached on, which did not serve.
+    pub(super) fn stand_on_nothing(&self) {
+        self.grounds.borrow_mut().clear();
+    }
+
+    fn judge(&self, mesh: &Mesh, shared: &Shared) {
+        let mut denied = None;
+        for ground in &*self.grounds.borrow() {
+            let judgement = ground.judge(mesh, shared);
+            if judgement.denied.is_some() {
+                denied = judgement.denied;
+            }
+            self.judgement.replace(judgement);
+            if denied.is_some() {
+                break;
+            }
+        }
+        if let Some(denied) = denied {
+            self.cut(denied);
+        }
     }
 
     /// Notes who is to serve it.
@@ -212,6 +288,7 @@ impl Live {
 
     fn show(&self) -> LiveConnection {
         let destination = self.destination.borrow();
+        let identities = self.identities.borrow();
         let shown = |name: Option<&ObjectName>| name.map(ObjectName::to_string);
         LiveConnection {
             id: self.id,
@@ -222,11 +299,15 @@ impl Live {
                 Phase::Connecting
             },
             source: self.source,
-            source_pod: shown(self.source_pod.as_ref()),
+            source_pod: shown(self.source_pod.borrow().as_ref()),
             original_destination: self.original_destination,
             service: shown(self.service.get()),
             destination: destination.as_ref().map(|peer| peer.address),
             destination_pod: shown(destination.as_ref().and_then(|peer| peer.pod.as_ref())),
+            security: self.security.get(),
+            source_identity: identities.source.as_ref().map(Identity::to_string),
+            destination_identity: identities.destination.as_ref().map(Identity::to_string),
+            policy: self.judgement.borrow().policy.as_ref().map(|policy| policy.to_string()),
             age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_sent: self.sent.get(),
             bytes_received: self.received.get(),
@@ -238,7 +319,7 @@ impl Live {
             direction: self.direction.get(),
             source: Peer {
                 address: self.source,
-                pod: self.source_pod.clone(),
+                pod: self.source_pod.borrow().clone(),
             },
             original_destination: self.original_destination,
             service: self.service.get().cloned(),
@@ -249,6 +330,25 @@ impl Live {
             bytes_sent: self.sent.get(),
             bytes_received: self.received.get(),
             denied: self.denied.get(),
+            proof: self.proof(),
+        }
+    }
+
+    fn proof(&self) -> Proof {
+        let Identities { source, destination } = self.identities.take();
+        let Judgement {
+            denied: _,
+            generation,
+            policy,
+            audited,
+        } = self.judgement.take();
+        Proof {
+            security: self.security.get(),
+            source_identity: source,
+            destination_identity: destination,
+            mesh_generation: generation,
+            policy,
+            audited,
         }
     }
 }
@@ -269,6 +369,11 @@ impl Tracked {
         self.live.connect_time.set(Some(self.live.accepted.elapsed()));
         self.telemetry.opened(self.live.direction.get());
     }
+
+    /// Ends without a report: it was no connection of an application.
+    pub(super) fn forget(mut self) {
+        self.reported = false;
+    }
 }
 
 impl Drop for Tracked {
@@ -280,7 +385,9 @@ impl Drop for Tracked {
             self.registry.emptied.notify_waiters();
         }
         drop(open);
-        self.telemetry.closed(self.live.report());
+        if self.reported {
+            self.telemetry.closed(self.live.report());
+        }
     }
 }
 

@@ -24,9 +24,9 @@ pub(super) enum Route {
 }
 
 /// Finds where an authorised connection may go.
-pub(super) fn route(permit: &Permit, protocol: Protocol) -> Route {
+pub(super) fn route(permit: &Permit<'_>, protocol: Protocol) -> Route {
     let identified = permit.identified();
-    let destination = identified.captured.destination.0;
+    let destination = identified.arrival.destination.0;
     match (protocol, &identified.wanted) {
         (Protocol::Opaque, Destination::Pod(_) | Destination::Unknown) => Route::Exactly(destination),
         (

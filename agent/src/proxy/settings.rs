@@ -17,8 +17,19 @@ pub struct Settings {
     pub max_buffer: u64,
     /// How long an endpoint may take to answer.
     pub connect_timeout: Duration,
+    /// What proves that one pod of this node may reach another.
+    pub same_node: SameNode,
     /// How a dead peer of a proxied connection is noticed.
     pub liveness: Liveness,
+}
+
+/// What proves that one pod of this node may reach another, whose connections pass in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameNode {
+    /// A connection over the network between them.
+    Leased,
+    /// Nothing: the network has no say.
+    Trusted,
 }
 
 // === impl Settings ===
@@ -31,6 +42,7 @@ impl Default for Settings {
             max_buffer_per_pod: 64 << 20,
             max_buffer: 512 << 20,
             connect_timeout: Duration::from_secs(5),
+            same_node: SameNode::Leased,
             liveness: Liveness::default(),
         }
     }

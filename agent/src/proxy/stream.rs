@@ -1,6 +1,6 @@
 //! A connection that ends by RST unless both sides have said all.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use tokio::net::TcpStream;
 
@@ -37,6 +37,12 @@ impl Deref for ResetOnDrop {
 
     fn deref(&self) -> &TcpStream {
         &self.stream
+    }
+}
+
+impl DerefMut for ResetOnDrop {
+    fn deref_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 }
 

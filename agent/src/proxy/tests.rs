@@ -20,7 +20,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Closing, Door, Hold, Listeners, Pair, Proxy, Settings};
+use super::{Closing, Door, Hold, Listeners, Pair, Proxy, SameNode, Settings};
 use crate::{
     model::{
         Mesh, Pod, PodUid, Service,
@@ -28,6 +28,7 @@ use crate::{
     },
     net::{NetNs, tests::namespace},
     telemetry::{AccessLog, AccessLogFormat, ConnectionMetrics, LiveConnection, Phase, Telemetry},
+    tls::Identities,
 };
 
 /// A proxy with the pod `web` captured.
@@ -56,7 +57,7 @@ impl World {
         let access_log = AccessLog::start(AccessLogFormat::Json, Box::new(log.clone())).unwrap();
         let telemetry = Telemetry::new(ConnectionMetrics::register(&mut Default::default()), access_log);
         let mesh = watch::Sender::new(Arc::new(mk_mesh(vec![web()], Vec::new())));
-        let proxy = Proxy::start(settings, mesh.subscribe(), telemetry).unwrap();
+        let proxy = Proxy::start(settings, mesh.subscribe(), Identities::none(), telemetry).unwrap();
         let held = Arc::new(());
         let mut world = Self {
             proxy: Some(proxy),
@@ -203,6 +204,8 @@ fn settings() -> Settings {
     Settings {
         lanes: 2.try_into().unwrap(),
         connect_timeout: Duration::from_secs(2),
+        // The pods of these tests have listeners that nothing leads a lease to.
+        same_node: SameNode::Trusted,
         ..Settings::default()
     }
 }

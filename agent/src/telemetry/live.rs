@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Direction;
+use super::{Direction, Security};
 
 /// Names one connection of a running agent; never used twice by the same process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,6 +32,14 @@ pub struct LiveConnection {
     pub destination: Option<SocketAddr>,
     /// The serving pod as `namespace/name`, where it is known.
     pub destination_pod: Option<String>,
+    /// How its bytes pass from one pod to the other.
+    pub security: Security,
+    /// The client's identity, where it is proved.
+    pub source_identity: Option<String>,
+    /// The server's identity, where it is proved.
+    pub destination_identity: Option<String>,
+    /// The policy that let it in, where one did.
+    pub policy: Option<String>,
     /// Since when it is open, in milliseconds.
     pub age_ms: u64,
     /// Bytes from the client so far.
@@ -48,6 +56,10 @@ pub enum Phase {
     Connecting,
     /// Bytes may flow.
     Open,
+    /// A connection to another agent that waits for its next stream.
+    Pooled,
+    /// A proof that the network lets one pod of this node reach another.
+    Leased,
 }
 
 // === impl ConnectionId ===
@@ -66,6 +78,8 @@ impl Phase {
         match self {
             Self::Connecting => "connecting",
             Self::Open => "open",
+            Self::Pooled => "pooled",
+            Self::Leased => "leased",
         }
     }
 }

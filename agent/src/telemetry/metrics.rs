@@ -14,6 +14,7 @@ use super::{Denied, Direction, Fault, Report};
 #[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     closed: Family<EndLabels, Counter>,
+    handshakes: Family<HandshakeLabels, Counter>,
     outbound: WayMetrics,
     inbound: WayMetrics,
     local: WayMetrics,
@@ -53,6 +54,27 @@ struct EndLabels {
     fault: Blame,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    side: TlsSide,
+    kind: HandshakeKind,
+}
+
+/// Which end of a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsSide {
+    /// The one that dialled.
+    Client,
+    /// The one that accepted.
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum HandshakeKind {
+    Full,
+    Resumed,
+}
+
 /// [`Denied`], or that the peers ended the connection themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Reason(Option<Denied>);
@@ -72,8 +94,15 @@ impl ConnectionMetrics {
             "Connections ended, by the reason of a refusal or cut and by whose fault it was",
             closed.clone(),
         );
+        let handshakes = Family::default();
+        registry.register(
+            "weft_tls_handshakes",
+            "TLS handshakes with other agents that succeeded, by the side of this one and whether a ticket spared the full one",
+            handshakes.clone(),
+        );
         let ways = WayFamilies::register(registry);
         Self {
+            handshakes,
             outbound: ways.of(Direction::Outbound, &closed),
             inbound: ways.of(Direction::Inbound, &closed),
             local: ways.of(Direction::Local, &closed),
@@ -83,6 +112,15 @@ impl ConnectionMetrics {
 
     pub(super) fn opened(&self, direction: Direction) {
         self.of(direction).opened.inc();
+    }
+
+    pub(super) fn shook_hands(&self, side: TlsSide, resumed: bool) {
+        let kind = if resumed {
+            HandshakeKind::Resumed
+        } else {
+            HandshakeKind::Full
+        };
+        self.handshakes.get_or_create(&HandshakeLabels { side, kind }).inc();
     }
 
     pub(super) fn closed(&self, report: &Report) {
@@ -184,6 +222,26 @@ impl EncodeLabelValue for Direction {
     }
 }
 
+impl EncodeLabelValue for TlsSide {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+        .encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for HandshakeKind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+        }
+        .encode(encoder)
+    }
+}
+
 impl EncodeLabelValue for Reason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         self.0.map_or("", Denied::label).encode(encoder)
@@ -208,7 +266,7 @@ mod tests {
     use prometheus_client::encoding::text::encode;
 
     use super::*;
-    use crate::telemetry::Peer;
+    use crate::telemetry::{Peer, Proof};
 
     #[test]
     fn a_report_is_counted_once_in_each_family() {
@@ -230,6 +288,7 @@ mod tests {
             bytes_sent: 3,
             bytes_received: 4,
             denied: Some(Denied::PodGone),
+            proof: Proof::default(),
         });
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

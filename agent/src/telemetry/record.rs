@@ -8,8 +8,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Direction, Report, Timestamp};
-use crate::model::ObjectName;
+use super::{Direction, Proof, Report, Security, Timestamp};
+use crate::model::{Identity, ObjectName};
 
 /// The line's fields; their names are a stable interface.
 #[derive(Debug, Serialize)]
@@ -28,6 +28,13 @@ pub(super) struct Record {
     bytes_received: u64,
     reason: Option<&'static str>,
     fault: Option<&'static str>,
+    security: Security,
+    source_identity: Option<String>,
+    destination_identity: Option<String>,
+    mesh_generation: u64,
+    policy: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    audited: Vec<String>,
 }
 
 // === impl Record ===
@@ -47,6 +54,15 @@ impl Record {
             bytes_sent,
             bytes_received,
             denied,
+            proof:
+                Proof {
+                    security,
+                    source_identity,
+                    destination_identity,
+                    mesh_generation,
+                    policy,
+                    audited,
+                },
         } = report;
         Self {
             time: Timestamp(time),
@@ -63,6 +79,12 @@ impl Record {
             bytes_received: *bytes_received,
             reason: denied.map(|denied| denied.label()),
             fault: denied.map(|denied| denied.fault().label()),
+            security: *security,
+            source_identity: source_identity.as_ref().map(Identity::to_string),
+            destination_identity: destination_identity.as_ref().map(Identity::to_string),
+            mesh_generation: *mesh_generation,
+            policy: policy.as_ref().map(|policy| policy.to_string()),
+            audited: audited.iter().map(|policy| policy.to_string()).collect(),
         }
     }
 }
@@ -91,6 +113,22 @@ impl fmt::Display for Record {
         )?;
         if let Some(connect) = self.connect_ms {
             write!(f, " connect={connect}ms")?;
+        }
+        write!(f, " security={}", self.security.label())?;
+        for (name, value) in [
+            ("source_identity", &self.source_identity),
+            ("destination_identity", &self.destination_identity),
+        ] {
+            if let Some(value) = value {
+                write!(f, " {name}={value}")?;
+            }
+        }
+        // A policy's name has a space in it.
+        if let Some(policy) = &self.policy {
+            write!(f, " policy={policy:?}")?;
+        }
+        for policy in &self.audited {
+            write!(f, " audited={policy:?}")?;
         }
         match (self.reason, self.fault) {
             (Some(reason), Some(fault)) => write!(f, " reason={reason} fault={fault}"),
@@ -134,12 +172,17 @@ mod tests {
                 "bytes_received": 20,
                 "reason": null,
                 "fault": null,
+                "security": "plaintext",
+                "source_identity": null,
+                "destination_identity": null,
+                "mesh_generation": 0,
+                "policy": null,
             })
         );
         assert_eq!(
             Record::new(UNIX_EPOCH, &mk_report(None)).to_string(),
             "1970-01-01T00:00:00.000Z outbound 10.0.0.1:40000 (shop/web) -> 10.96.0.1:80 (shop/api) -> 10.0.1.2:8080 \
-             sent=10 received=20 duration=1500ms connect=0.25ms"
+             sent=10 received=20 duration=1500ms connect=0.25ms security=plaintext"
         );
     }
 
@@ -172,6 +215,7 @@ mod tests {
             bytes_sent: 10,
             bytes_received: 20,
             denied,
+            proof: Proof::default(),
         }
     }
 }

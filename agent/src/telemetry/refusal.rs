@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         model::ObjectName,
-        telemetry::{Denied, Direction, Peer},
+        telemetry::{Denied, Direction, Peer, Proof},
     };
 
     #[test]
@@ -129,6 +129,7 @@ mod tests {
             bytes_sent: 0,
             bytes_received: 0,
             denied,
+            proof: Proof::default(),
         }
     }
 }

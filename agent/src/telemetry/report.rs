@@ -2,13 +2,14 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::Denied;
-use crate::model::ObjectName;
+use crate::model::{Identity, ObjectName, PolicyId};
 
 /// What is told about one connection when it ends.
 #[derive(Clone, Debug)]
@@ -35,6 +36,38 @@ pub struct Report {
     pub bytes_received: u64,
     /// Why it was refused or cut; none when the peers ended it themselves.
     pub denied: Option<Denied>,
+    /// What was proved, and which policies say so.
+    pub proof: Proof,
+}
+
+/// What is proved of a connection's ends, and by what it was judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// How its bytes pass from one pod to the other.
+    pub security: Security,
+    /// Who opened it.
+    pub source_identity: Option<Identity>,
+    /// Who serves it.
+    pub destination_identity: Option<Identity>,
+    /// The generation of the mesh by which it was judged last: of this agent, counted from its start.
+    pub mesh_generation: u64,
+    /// The policy that decided; none where none holds or matches.
+    pub policy: Option<Arc<PolicyId>>,
+    /// The policies that only watch, and match.
+    pub audited: Vec<Arc<PolicyId>>,
+}
+
+/// How a connection's bytes pass from one pod to the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// As they are.
+    #[default]
+    Plaintext,
+    /// Inside mutual TLS.
+    MutualTls,
+    /// In memory: both pods are this node's.
+    SameNode,
 }
 
 /// Which way a connection passed the agent.
@@ -56,6 +89,19 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The pod, where it is known.
     pub pod: Option<ObjectName>,
+}
+
+// === impl Security ===
+
+impl Security {
+    /// The security as logs, metrics and tables show it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::MutualTls => "mutual_tls",
+            Self::SameNode => "same_node",
+        }
+    }
 }
 
 // === impl Direction ===

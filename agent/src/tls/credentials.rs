@@ -18,7 +18,7 @@ use rustls::{
 use tokio::sync::watch;
 
 use super::{
-    AuthorityId, InvalidCertificate, Refused, Serial, TlsCause, TlsError,
+    AuthorityId, InvalidCertificate, Peer, Refused, Serial, TlsCause, TlsError,
     certificate::PodCertificate,
     key::{KeyError, PodKey},
     protocol::Protocol,
@@ -104,6 +104,11 @@ impl Credentials {
     /// Which pod it is.
     pub fn uid(&self) -> &PodUid {
         &self.issued.certificate.uid
+    }
+
+    /// The pod as those see it to whom it proves itself.
+    pub fn as_peer(&self) -> Peer {
+        Peer::of(&self.issued.certificate)
     }
 
     /// The addresses that the certificate names.

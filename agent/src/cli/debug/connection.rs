@@ -10,7 +10,7 @@ use crate::{
     cli::output::{Row, or_dash},
     kernel::inspect::{Namespaces, Pins},
     net::{ListedSocket, Listing, Mark, TcpState},
-    telemetry::{ConnectionId, Direction, LiveConnection, Phase},
+    telemetry::{ConnectionId, Direction, LiveConnection, Phase, Security},
 };
 
 /// A live connection, as far as it is known.
@@ -34,6 +34,14 @@ pub(super) struct Connection {
     pub(super) destination: Option<SocketAddr>,
     /// The serving pod, as `source_pod`.
     pub(super) destination_pod: Option<String>,
+    /// How its bytes pass from one pod to the other; none when the agent is dead.
+    pub(super) security: Option<Security>,
+    /// The client's identity, where it is proved.
+    pub(super) source_identity: Option<String>,
+    /// The server's identity, where it is proved.
+    pub(super) destination_identity: Option<String>,
+    /// The policy that let it in, where one did.
+    pub(super) policy: Option<String>,
     /// Since when it is open.
     pub(super) age_ms: Option<u64>,
     /// Bytes from the client.
@@ -124,6 +132,10 @@ impl Connection {
             service: None,
             destination: None,
             destination_pod: pod(Direction::Inbound),
+            security: None,
+            source_identity: None,
+            destination_identity: None,
+            policy: None,
             age_ms: None,
             bytes_sent: None,
             bytes_received: None,
@@ -151,6 +163,10 @@ impl From<LiveConnection> for Connection {
             service,
             destination,
             destination_pod,
+            security,
+            source_identity,
+            destination_identity,
+            policy,
             age_ms,
             bytes_sent,
             bytes_received,
@@ -165,6 +181,10 @@ impl From<LiveConnection> for Connection {
             service,
             destination,
             destination_pod,
+            security: Some(security),
+            source_identity,
+            destination_identity,
+            policy,
             age_ms: Some(age_ms),
             bytes_sent: Some(bytes_sent),
             bytes_received: Some(bytes_received),
@@ -183,6 +203,7 @@ impl Row for Connection {
         "SERVICE",
         "DESTINATION",
         "DESTINATION-POD",
+        "SECURITY",
         "AGE",
         "SENT",
         "RECEIVED",
@@ -199,6 +220,7 @@ impl Row for Connection {
             or_dash(self.service.as_deref()),
             or_dash(self.destination),
             or_dash(self.destination_pod.as_deref()),
+            or_dash(self.security.map(Security::label)),
             or_dash(self.age_ms.map(age)),
             or_dash(self.bytes_sent),
             or_dash(self.bytes_received),
@@ -233,7 +255,9 @@ mod tests {
             json!({
                 "id": 17, "direction": "outbound", "phase": "open", "source": "10.244.1.10:40000",
                 "source_pod": "shop/web-0", "original_destination": "10.96.0.10:80", "service": "shop/cart",
-                "destination": "10.244.2.7:8080", "destination_pod": "shop/cart-0", "age_ms": 61_500,
+                "destination": "10.244.2.7:8080", "destination_pod": "shop/cart-0",
+                "security": "mutual_tls", "source_identity": "spiffe://cluster.local/ns/shop/sa/web",
+                "destination_identity": null, "policy": null, "age_ms": 61_500,
                 "bytes_sent": 10, "bytes_received": 20,
             })
         );
@@ -266,6 +290,10 @@ mod tests {
             service: Some("shop/cart".to_owned()),
             destination: Some("10.244.2.7:8080".parse().unwrap()),
             destination_pod: Some("shop/cart-0".to_owned()),
+            security: Security::MutualTls,
+            source_identity: Some("spiffe://cluster.local/ns/shop/sa/web".to_owned()),
+            destination_identity: None,
+            policy: None,
             age_ms: 61_500,
             bytes_sent: 10,
             bytes_received: 20,

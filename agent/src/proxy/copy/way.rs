@@ -15,7 +15,14 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, task::yield_now};
 
-use super::super::{capacity::BufferSeat, door::OpenDoor, lane::Lane};
+use super::{
+    super::{
+        door::OpenDoor,
+        lane::Lane,
+        recognise::{Guard, Judged},
+    },
+    rest::Rest,
+};
 use crate::telemetry::Denied;
 
 /// Moves bytes from one side to the other: read into the lane's chunk, written at once.
@@ -28,6 +35,8 @@ pub(super) struct Way<'a> {
     moved: &'a Cell<u64>,
     rest: Option<Box<Rest>>,
     source_is: Source,
+    /// Looks at the source's first bytes.
+    guard: Option<Box<Guard>>,
 }
 
 /// How far the source has come.
@@ -48,16 +57,8 @@ pub(super) enum Broken {
     Source,
     /// The side that is written to.
     Sink,
-    /// There is no room for what the sink does not take.
-    Buffers(Denied),
-}
-
-/// What the sink has not taken yet; kept while chunks follow each other, given back when the source pauses.
-#[derive(Debug)]
-struct Rest {
-    bytes: Vec<u8>,
-    written: usize,
-    _seat: BufferSeat,
+    /// There is no room for what the sink does not take, or it may not have it.
+    Denied(Denied),
 }
 
 // === impl Way ===
@@ -70,7 +71,29 @@ impl<'a> Way<'a> {
             moved,
             rest: None,
             source_is: Source::Open,
+            guard: None,
         }
+    }
+
+    /// Begins with what was read before, by whoever looked at the first bytes.
+    pub(super) fn begun(
+        mut self,
+        early: Vec<u8>,
+        guard: Option<Box<Guard>>,
+        door: &Arc<OpenDoor>,
+    ) -> Result<Self, Denied> {
+        let held = guard.as_ref().map_or(0, |guard| guard.held());
+        self.moved.set(self.moved.get() + (early.len() + held) as u64);
+        if !early.is_empty() {
+            self.rest = Some(Rest::of(early, door)?);
+        }
+        self.guard = guard;
+        Ok(self)
+    }
+
+    /// Where it reads.
+    pub(super) fn source(&self) -> &'a TcpStream {
+        self.source
     }
 
     /// Whether it waits for the source, whose end it would then notice.
@@ -94,6 +117,11 @@ impl<'a> Way<'a> {
             let length = match read {
                 Ok(0) => {
                     self.rest = None;
+                    if let Some(guard) = self.guard.take() {
+                        // Of an agent's words more would have come. The end is found again behind these.
+                        self.rest = Some(Rest::of(guard.into_held(), door).map_err(Broken::Denied)?);
+                        continue;
+                    }
                     self.source_is = Source::Ended;
                     return Poll::Ready(Ok(()));
                 }
@@ -105,10 +133,21 @@ impl<'a> Way<'a> {
                 }
             };
             self.moved.set(self.moved.get() + length as u64);
-            let written = send_now(self.sink, &chunk[..length]).map_err(|_error| Broken::Sink)?;
-            if written < length {
-                let size = chunk.len();
-                self.keep(&chunk[written..length], size, door)?;
+            let size = chunk.len();
+            let passed;
+            let bytes = match self.guard.as_mut().map(|guard| guard.judge(&chunk[..length])) {
+                None => &chunk[..length],
+                Some(Judged::Hold) => continue,
+                Some(Judged::Pass(held)) => {
+                    self.guard = None;
+                    passed = held;
+                    &passed
+                }
+                Some(Judged::Refuse) => return Poll::Ready(Err(Broken::Denied(Denied::ProtocolViolation))),
+            };
+            let written = send_now(self.sink, bytes).map_err(|_error| Broken::Sink)?;
+            if written < bytes.len() {
+                Rest::keep(&mut self.rest, &bytes[written..], size, door).map_err(Broken::Denied)?;
             }
         }
         take_turns(cx);
@@ -125,39 +164,10 @@ impl<'a> Way<'a> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let Some(rest) = &mut self.rest else {
-            return Poll::Ready(Ok(()));
-        };
-        while !rest.is_empty() {
-            ready!(self.sink.poll_write_ready(cx)).map_err(|_error| Broken::Sink)?;
-            rest.written += send_now(self.sink, &rest.bytes[rest.written..]).map_err(|_error| Broken::Sink)?;
+        match &mut self.rest {
+            None => Poll::Ready(Ok(())),
+            Some(rest) => rest.poll_flush(self.sink, cx).map_err(|_error| Broken::Sink),
         }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Keeps what the sink did not take. The room is for a whole chunk, since under bulk the next one follows.
-    fn keep(&mut self, bytes: &[u8], room: usize, door: &Arc<OpenDoor>) -> Result<(), Broken> {
-        let rest = match self.rest.take() {
-            Some(rest) if rest.bytes.capacity() >= bytes.len() => rest,
-            Some(_) | None => Box::new(Rest {
-                _seat: BufferSeat::take(door, room).map_err(Broken::Buffers)?,
-                bytes: Vec::with_capacity(room),
-                written: 0,
-            }),
-        };
-        let rest = self.rest.insert(rest);
-        rest.bytes.clear();
-        rest.bytes.extend_from_slice(bytes);
-        rest.written = 0;
-        Ok(())
-    }
-}
-
-// === impl Rest ===
-
-impl Rest {
-    fn is_empty(&self) -> bool {
-        self.written == self.bytes.len()
     }
 }
 
@@ -165,7 +175,11 @@ impl Rest {
 ///
 /// A read that does not fill the chunk has emptied the socket: the readiness is given up with it (it survives where the
 /// peer's end has been seen), which saves the read that would only say so.
-fn poll_receive(stream: &TcpStream, chunk: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub(in super::super) fn poll_receive(
+    stream: &TcpStream,
+    chunk: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;
         let mut length = 0;
@@ -188,7 +202,7 @@ fn poll_receive(stream: &TcpStream, chunk: &mut [u8], cx: &mut Context<'_>) -> P
 }
 
 /// Writes what the socket takes at once, which may be nothing.
-fn send_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(in super::super) fn send_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut length = 0;
     let sent = stream.try_io(Interest::WRITABLE, || {
         length = send(stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?;
@@ -211,9 +225,9 @@ fn is_temporary(error: &io::Error) -> bool {
 }
 
 /// Lets the lane's other connections go first: the task is woken after the next look at epoll.
-fn take_turns(cx: &mut Context<'_>) {
+pub(super) fn take_turns(cx: &mut Context<'_>) {
     let _ = pin!(yield_now()).poll(cx);
 }
 
 /// How many chunks a bulk connection moves before others have their turn, about 0.3 ms.
-const CHUNKS_A_TURN: usize = 8;
+pub(super) const CHUNKS_A_TURN: usize = 8;

@@ -76,7 +76,7 @@ fn an_open_connection_takes_little_room() {
         size_of_future(outbound::serve)
     );
     assert!(
-        size_of_future(inbound::serve) <= 1024,
+        size_of_future(inbound::serve) <= 1216,
         "{}",
         size_of_future(inbound::serve)
     );

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::telemetry::{Direction, Peer};
+use crate::telemetry::{Direction, Peer, Proof};
 
 #[test]
 fn every_line_is_written_before_the_log_is_dropped() {
@@ -91,5 +91,6 @@ fn mk_report(port: u16) -> Report {
         bytes_sent: 0,
         bytes_received: 0,
         denied: None,
+        proof: Proof::default(),
     }
 }

@@ -140,7 +140,9 @@ impl<C: Ca> Keeper<C> {
     fn follow(&mut self) {
         let mesh = Arc::clone(&self.mesh.borrow_and_update());
         self.plan.follow(&mesh, Instant::now());
-        self.identities.retain(|uid| self.plan.has(uid));
+        // A pod that leaves the mesh still has connections which it began inside.
+        self.identities
+            .retain(|uid| self.plan.has(uid) || mesh.pods.contains_key(uid));
     }
 
     /// Asks for what is due; none when the stream is gone.

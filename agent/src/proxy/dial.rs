@@ -1,0 +1,146 @@
+//! How an address of another node is reached: by mutual TLS where an agent answers, else in plaintext, where that may be.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use agent_common::mark;
+use tokio::{net::TcpStream, time::timeout};
+
+use super::{
+    carrier::Carrier,
+    connect::{not_connected, not_made},
+    door::OpenDoor,
+    lane::Lane,
+    stream::ResetOnDrop,
+    wire::Role,
+};
+use crate::{
+    model::{Endpoint, Mesh, ObjectName},
+    net::{self, Family, Mark, Spoken},
+    telemetry::{Denied, TlsSide},
+    tls::{self, Expected, Protocol},
+};
+
+/// An address of another node, and who must be there.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) address: SocketAddr,
+    expected: Expected,
+    /// Whether an agent may be there.
+    inside: bool,
+    /// Whether plaintext is out of the question.
+    strict: bool,
+}
+
+/// A connection to a [`Remote`].
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Plaintext.
+    Plaintext(ResetOnDrop),
+    /// A connection to its agent, ready for a stream.
+    Mesh {
+        carrier: Box<Carrier>,
+        /// Whether it has carried a stream before.
+        reused: bool,
+    },
+}
+
+// === impl Remote ===
+
+impl Remote {
+    /// What the mesh knows of an address to which a pod connects, by way of a service or not.
+    pub(super) fn new(address: SocketAddr, service: Option<&ObjectName>, mesh: &Mesh, lane: &Lane) -> Self {
+        let endpoint = mesh.endpoint_at(address);
+        let pod = endpoint.and_then(|endpoint| endpoint.pod.as_ref());
+        let namespace = pod.map(|(_, name)| name).or(service).map(|name| name.namespace.clone());
+        let met = |endpoint: &Endpoint| {
+            let Some((uid, name)) = &endpoint.pod else { return false };
+            lane.shared.met.contains(uid) && mesh.policies.enrolled_namespaces.contains(&name.namespace)
+        };
+        Self {
+            address,
+            expected: Expected {
+                uid: pod.map(|(uid, _)| uid.clone()),
+                ip: address.ip(),
+                namespace,
+            },
+            inside: endpoint.is_some() || is_pods(address.ip(), mesh),
+            strict: endpoint.is_some_and(|endpoint| mesh.requires_mtls(endpoint, address.port()) || met(endpoint)),
+        }
+    }
+}
+
+/// Connects to the remote address, or takes a connection that waits.
+pub(super) async fn dial(remote: &Remote, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
+    let waiting = lane.pool.take(source, remote.address, &remote.expected, lane);
+    if let Some(carrier) = waiting {
+        return Ok(Line::Mesh { carrier, reused: true });
+    }
+    let asks = remote.inside && may_ask(source, lane);
+    let mark = if asks { mark::OURS | mark::ASKS } else { mark::OURS };
+    let socket =
+        net::outbound(&source.netns, Family::of(remote.address), Mark(mark)).map_err(|error| not_made(&error))?;
+    let stream = socket
+        .connect(remote.address)
+        .await
+        .map_err(|error| not_connected(&error))?;
+    // Only a connection that the endpoint has already reset refuses options; the copy finds that out.
+    let _ = net::tune(&stream, lane.shared.settings.liveness);
+    let spoken = if asks {
+        net::spoken(&stream).unwrap_or(Spoken::No)
+    } else {
+        Spoken::No
+    };
+    match spoken {
+        Spoken::Mesh => shake_hands(stream, remote, source, lane).await,
+        Spoken::No | Spoken::Unknown if remote.strict => Err(Denied::PeerNotInMesh),
+        Spoken::No | Spoken::Unknown => Ok(Line::Plaintext(ResetOnDrop::new(stream))),
+    }
+}
+
+/// Whether the pod has a certificate, or will have one: one that leaves the mesh gets none.
+fn may_ask(source: &OpenDoor, lane: &Lane) -> bool {
+    let uid = &source.pod.uid;
+    let enrolled = || {
+        lane.shared
+            .mesh
+            .borrow()
+            .pods
+            .get(uid)
+            .is_some_and(|pod| pod.enrolled())
+    };
+    lane.shared.identities.of(uid).is_some() || enrolled()
+}
+
+/// Waits for the pod's own certificate where it has none yet: a pair of enrolled pods never speaks plaintext.
+async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
+    // Whatever goes wrong, the peer is not to take it for the orderly end of a connection.
+    let stream = ResetOnDrop::new(stream);
+    let uid = &source.pod.uid;
+    let identities = &lane.shared.identities;
+    let credentials = match identities.of(uid) {
+        Some(credentials) => credentials,
+        None => timeout(lane.shared.settings.connect_timeout, identities.issued(uid))
+            .await
+            .map_err(|_elapsed| Denied::NoCertificate)?,
+    };
+    let established = tls::connect(&stream, &credentials, &remote.expected, Protocol::Tcp)
+        .await
+        .map_err(|error| {
+            tracing::debug!(error = &error as &dyn std::error::Error, address = %remote.address, "TLS handshake failed");
+            error.denied()
+        })?;
+    lane.shared.telemetry.shook_hands(TlsSide::Client, established.resumed);
+    lane.shared.met.insert(&established.peer.uid);
+    Ok(Line::Mesh {
+        carrier: Box::new(Carrier::new(stream, established, Role::Client, lane.next_id())),
+        reused: false,
+    })
+}
+
+/// Whether the address lies in the ranges of pods.
+fn is_pods(ip: IpAddr, mesh: &Mesh) -> bool {
+    mesh.config.pod_cidrs.iter().any(|cidr| cidr.contains(&ip))
+}

@@ -1,0 +1,216 @@
+//! The near end of a lease: who asks for it and keeps it.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use agent_common::mark;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use super::{Between, Lease, Leases, Nonce, State, Tuple, lock};
+use crate::{
+    model::Mesh,
+    net::{self, Family, Mark},
+    proxy::{connect::not_made, door::OpenDoor, lane::Lane},
+    telemetry::Denied,
+};
+
+/// Where a lease is asked for.
+pub(super) struct Near {
+    pub(super) door: Arc<OpenDoor>,
+    /// The pod's own address.
+    pub(super) ip: IpAddr,
+}
+
+/// Asks for a lease and keeps it for as long as it is used and the pod is captured.
+pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: Rc<Lane>) {
+    let source = &near.door;
+    let _forgotten = Forgotten {
+        between: &between,
+        lease: &lease,
+        leases: &lane.shared.leases,
+    };
+    let kept = async {
+        let mut versions = Versions::of(&lane.shared.mesh(), source, between.destination);
+        let mut mesh = lane.shared.mesh.clone();
+        loop {
+            let asked = Instant::now();
+            let stream = match ask(between.destination, &near, &lane).await {
+                Ok(stream) => stream,
+                Err(denied) => {
+                    lease.state.send_replace(State::Refused(denied));
+                    return sleep(NOT_ASKED_AGAIN).await;
+                }
+            };
+            lease.state.send_replace(State::Held);
+            // A network policy takes effect some time after its change.
+            let again = if versions.renewed { SETTLED } else { LONGEST };
+            versions.renewed = false;
+            let over = async {
+                loop {
+                    let idle = lease.last_used() + IDLE;
+                    if idle <= Instant::now() {
+                        return;
+                    }
+                    sleep_until(idle).await;
+                }
+            };
+            tokio::select! {
+                () = over => return,
+                () = closed(&stream) => return,
+                () = sleep_until(asked + again) => {}
+                () = versions.changed(&mut mesh, source, between.destination) => {
+                    lease.state.send_replace(State::Asked);
+                }
+            }
+        }
+    };
+    let left = async {
+        source.closing.cancelled().await;
+        // What its listeners had queued is still served.
+        if !source.is_gone() {
+            sleep(FAREWELL).await;
+        }
+    };
+    tokio::select! {
+        () = kept => {}
+        () = left => {}
+        () = lease.killed.cancelled() => {}
+    }
+}
+
+/// The NetworkPolicies of both ends' namespaces.
+struct Versions {
+    source: u64,
+    destination: u64,
+    /// Whether they have just changed.
+    renewed: bool,
+}
+
+// === impl Versions ===
+
+impl Versions {
+    fn of(mesh: &Mesh, source: &OpenDoor, destination: SocketAddr) -> Self {
+        let pod = mesh.pod_at(destination.ip());
+        Self {
+            source: mesh.network_policy_version(&source.pod.name.namespace),
+            destination: pod.map_or(0, |pod| mesh.network_policy_version(&pod.name.namespace)),
+            renewed: false,
+        }
+    }
+
+    /// Waits for the next change.
+    async fn changed(&mut self, mesh: &mut watch::Receiver<Arc<Mesh>>, source: &OpenDoor, destination: SocketAddr) {
+        loop {
+            let next = Self::of(&mesh.borrow_and_update().clone(), source, destination);
+            if (next.source, next.destination) != (self.source, self.destination) {
+                *self = Self { renewed: true, ..next };
+                return;
+            }
+            if mesh.changed().await.is_err() {
+                // The agent ends.
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+/// Takes a lease off the list when its keeper ends, however it does.
+struct Forgotten<'a> {
+    between: &'a Between,
+    lease: &'a Lease,
+    leases: &'a Leases,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.leases.forget(self.between);
+        self.lease.state.send_if_modified(|state| {
+            let asked = *state == State::Asked;
+            if asked {
+                *state = State::Refused(Denied::PodGone);
+            }
+            asked
+        });
+    }
+}
+
+/// Takes a claim back when its answer does not come.
+struct Registered<'a> {
+    tuple: Tuple,
+    leases: &'a Leases,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        lock(&self.leases.on_their_way).remove(&self.tuple);
+    }
+}
+
+/// Dials, and exchanges nonces with the other end.
+async fn ask(destination: SocketAddr, near: &Near, lane: &Lane) -> Result<TcpStream, Denied> {
+    let longest = lane.shared.settings.connect_timeout;
+    let asking = async {
+        let socket = net::outbound(&near.door.netns, Family::of(destination), Mark(mark::OURS))
+            .map_err(|error| not_made(&error))?;
+        // The far end must know the connection when it accepts it: an application that speaks first is not to wait there.
+        socket.bind(SocketAddr::new(near.ip, 0)).map_err(refused)?;
+        let tuple = Tuple {
+            client: socket.local_addr().map_err(refused)?,
+            destination,
+        };
+        let nonce = Nonce::random();
+        let leases = &lane.shared.leases;
+        lock(&leases.on_their_way).insert(tuple, nonce);
+        let _registered = Registered { tuple, leases };
+        let mut stream = socket.connect(destination).await.map_err(refused)?;
+        let _ = net::tune(&stream, lane.shared.settings.liveness);
+        let mut heard = [0; 32];
+        let hearing = timeout(PATIENCE, stream.read_exact(&mut heard)).await;
+        hearing.map_err(|_elapsed| Denied::PathRefused)?.map_err(refused)?;
+        if Nonce(heard) == nonce {
+            Ok(stream)
+        } else {
+            Err(Denied::PathRefused)
+        }
+    };
+    timeout(longest, asking).await.unwrap_or(Err(Denied::PathRefused))
+}
+
+/// Waits until the other end, or the network between, says anything: there is nothing to say.
+pub(super) async fn closed(stream: &TcpStream) {
+    let mut byte = [0];
+    while stream.readable().await.is_ok() {
+        match stream.try_read(&mut byte) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+fn refused(error: io::Error) -> Denied {
+    tracing::debug!(%error, "A lease is refused");
+    Denied::PathRefused
+}
+
+/// After how long a lease is asked for anew.
+const LONGEST: Duration = Duration::from_secs(120);
+/// How long the far end may take to speak on a connection that stands.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an unused lease is kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a network may take to do what a NetworkPolicy says.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How long a pod that leaves may still need its leases.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a refusal holds.
+const NOT_ASKED_AGAIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,288 @@
+//! Connections to other agents that wait for their next stream. Each lane has its own.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{task::spawn_local, time::sleep};
+
+use super::{capacity::DescriptorSeat, carrier::Carrier, door::OpenDoor, lane::Lane};
+use crate::{
+    model::{Mesh, ObjectName, PodUid},
+    telemetry::{ConnectionId, Direction, LiveConnection, Phase, Security},
+    tls::{Expected, Identities, Peer},
+};
+
+/// The connections of a lane that wait, by who may use them.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: RefCell<HashMap<PoolKey, Vec<Idle>>>,
+    flushed: RefCell<HashMap<Arc<str>, Flush>>,
+}
+
+/// Whose stream to where: no pod ever uses another's connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PoolKey {
+    pub(super) source: PodUid,
+    pub(super) address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Idle {
+    carrier: Box<Carrier>,
+    source: ObjectName,
+    since: Instant,
+    _seat: DescriptorSeat,
+}
+
+/// When the NetworkPolicies of a namespace changed last.
+#[derive(Clone, Copy, Debug)]
+struct Flush {
+    version: u64,
+    at: Option<Instant>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// Takes a connection that can be used at this moment, the one that was used last.
+    pub(super) fn take(
+        &self,
+        source: &OpenDoor,
+        address: SocketAddr,
+        expected: &Expected,
+        lane: &Lane,
+    ) -> Option<Box<Carrier>> {
+        let key = PoolKey::new(source, address);
+        loop {
+            let idle = {
+                let mut all = self.idle.borrow_mut();
+                let waiting = all.get_mut(&key)?;
+                let idle = waiting.pop();
+                if waiting.is_empty() {
+                    all.remove(&key);
+                }
+                idle?
+            };
+            if !self.may_stay(&idle, &lane.shared.identities) || !is_expected(&idle.carrier.peer, expected) {
+                idle.carrier.close(lane);
+                continue;
+            }
+            let mut carrier = idle.carrier;
+            if carrier.is_alive(lane) {
+                return Some(carrier);
+            }
+        }
+    }
+
+    /// Keeps a connection for its next stream, where that is worth it.
+    pub(super) fn put(&self, source: &OpenDoor, carrier: Box<Carrier>, lane: &Rc<Lane>) {
+        let Some(address) = carrier.peer_address() else {
+            return;
+        };
+        let unwanted = source.closing.is_cancelled() || lane.stopping.is_cancelled();
+        let Some(seat) = DescriptorSeat::take(source).filter(|_| !unwanted && carrier.is_free()) else {
+            return carrier.close(lane);
+        };
+        let idle = Idle {
+            carrier,
+            source: source.pod.name.clone(),
+            since: Instant::now(),
+            _seat: seat,
+        };
+        if !self.may_stay(&idle, &lane.shared.identities) {
+            return idle.carrier.close(lane);
+        }
+        let mut all = self.idle.borrow_mut();
+        let first = all.is_empty();
+        let waiting = all.entry(PoolKey::new(source, address)).or_default();
+        if waiting.len() < MOST_IDLE {
+            waiting.push(idle);
+        } else {
+            idle.carrier.close(lane);
+        }
+        if first {
+            spawn_local(sweep(lane.clone()));
+        }
+    }
+
+    /// Closes what may not be used after a change of the mesh, of roots, or of the deny-list.
+    pub(super) fn follow(&self, mesh: &Mesh, lane: &Lane) {
+        let now = Instant::now();
+        let mut namespaces: Vec<_> = self
+            .idle
+            .borrow()
+            .values()
+            .flatten()
+            .flat_map(Idle::namespaces)
+            .collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        let mut flushed = self.flushed.borrow_mut();
+        for namespace in namespaces {
+            let version = mesh.network_policy_version(&namespace);
+            let flush = flushed.entry(namespace).or_insert(Flush { version, at: None });
+            if flush.version != version {
+                *flush = Flush { version, at: Some(now) };
+            }
+        }
+        drop(flushed);
+        self.retain(lane);
+    }
+
+    /// Closes what a pod's connections left behind.
+    pub(super) fn close_pod(&self, uid: &PodUid, lane: &Lane) {
+        self.close_where(lane, |key, _| key.source == *uid);
+    }
+
+    /// Closes all.
+    pub(super) fn close_all(&self, lane: &Lane) {
+        self.close_where(lane, |_, _| true);
+    }
+
+    /// What waits, as `weft debug conn show` prints it.
+    pub(super) fn show(&self) -> Vec<LiveConnection> {
+        let idle = self.idle.borrow();
+        let all = idle
+            .iter()
+            .flat_map(|(key, waiting)| waiting.iter().map(move |idle| (key, idle)));
+        all.filter_map(|(key, idle)| idle.show(key)).collect()
+    }
+
+    /// Closes one; false when it is not here.
+    pub(super) fn kill(&self, id: ConnectionId, lane: &Lane) -> bool {
+        let before = self.len();
+        self.close_where(lane, |_, idle| idle.carrier.id == id);
+        self.len() < before
+    }
+
+    fn len(&self) -> usize {
+        self.idle.borrow().values().map(Vec::len).sum()
+    }
+
+    /// Closes what the other side has closed.
+    fn close_dead(&self, lane: &Lane) {
+        self.close_where(lane, |_, idle| !idle.carrier.is_alive(lane));
+    }
+
+    fn retain(&self, lane: &Lane) {
+        self.close_where(lane, |_, idle| !self.may_stay(idle, &lane.shared.identities));
+    }
+
+    fn close_where(&self, lane: &Lane, unwanted: impl Fn(&PoolKey, &mut Idle) -> bool) {
+        let mut closed = Vec::new();
+        self.idle.borrow_mut().retain(|key, waiting| {
+            closed.extend(waiting.extract_if(.., |idle| unwanted(key, idle)));
+            !waiting.is_empty()
+        });
+        for idle in closed {
+            idle.carrier.close(lane);
+        }
+    }
+
+    /// Whether a connection is young enough, and nothing has changed since that forbids it.
+    ///
+    /// A network takes some time to do what a NetworkPolicy says: what was dialled meanwhile goes too, when that is over.
+    fn may_stay(&self, idle: &Idle, identities: &Identities) -> bool {
+        let carrier = &idle.carrier;
+        let age = carrier.age();
+        if age > LONGEST
+            || idle.since.elapsed() > LONGEST_IDLE
+            || !carrier.is_valid()
+            || identities.refuses(&carrier.peer)
+        {
+            return false;
+        }
+        let flushed = self.flushed.borrow();
+        let changes = idle
+            .namespaces()
+            .into_iter()
+            .filter_map(|namespace| flushed.get(&namespace)?.at);
+        changes.map(|at| at.elapsed()).all(|since| {
+            let dialled_after = age < since;
+            let settled = since > SETTLED;
+            dialled_after && (!settled || age + SETTLED < since)
+        })
+    }
+}
+
+// === impl PoolKey ===
+
+impl PoolKey {
+    fn new(source: &OpenDoor, address: SocketAddr) -> Self {
+        Self {
+            source: source.pod.uid.clone(),
+            address,
+        }
+    }
+}
+
+// === impl Idle ===
+
+impl Idle {
+    /// Those of both ends.
+    fn namespaces(&self) -> [Arc<str>; 2] {
+        [
+            self.source.namespace.clone(),
+            self.carrier.peer.identity.namespace.clone(),
+        ]
+    }
+}
+
+impl Idle {
+    fn show(&self, key: &PoolKey) -> Option<LiveConnection> {
+        Some(LiveConnection {
+            id: self.carrier.id,
+            direction: Direction::Outbound,
+            phase: Phase::Pooled,
+            source: self.carrier.stream().local_addr().ok()?,
+            source_pod: Some(self.source.to_string()),
+            original_destination: key.address,
+            service: None,
+            destination: Some(key.address),
+            destination_pod: None,
+            security: Security::MutualTls,
+            source_identity: None,
+            destination_identity: Some(self.carrier.peer.identity.to_string()),
+            policy: None,
+            age_ms: u64::try_from(self.carrier.age().as_millis()).unwrap_or(u64::MAX),
+            bytes_sent: 0,
+            bytes_received: 0,
+        })
+    }
+}
+
+/// Whether the pod that was dialled then is the one that is wanted. An address alone was proved by the handshake.
+fn is_expected(peer: &Peer, expected: &Expected) -> bool {
+    let Expected { uid, ip: _, namespace } = expected;
+    uid.as_ref().is_none_or(|uid| *uid == peer.uid)
+        && namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == peer.identity.namespace)
+}
+
+/// Closes what has waited for too long, for as long as anything waits.
+async fn sweep(lane: Rc<Lane>) {
+    let pool = &lane.pool;
+    while !pool.idle.borrow().is_empty() {
+        sleep(SWEEP).await;
+        pool.retain(&lane);
+        pool.close_dead(&lane);
+    }
+}
+
+/// How old a connection may become.
+const LONGEST: Duration = Duration::from_secs(120);
+/// How long a connection may wait.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+/// How many may wait for one pod and address.
+const MOST_IDLE: usize = 256;
+/// How long a network may take to do what a NetworkPolicy says.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How often is looked.
+const SWEEP: Duration = Duration::from_secs(1);

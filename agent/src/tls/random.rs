@@ -1,0 +1,8 @@
+//! Numbers that nobody can guess.
+
+/// Draws 256 bits from the generator that keys are drawn from.
+pub fn unguessable() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the random number generator of this process is seeded");
+    bytes
+}
