@@ -192,11 +192,12 @@ fn a_path_that_drops_the_option_costs_one_retransmission() {
         let stream = pair.ask(family).unwrap();
         assert_eq!(priority(&stream), 0);
         let ours = stream.local_addr().unwrap();
-        let syns = sniffer
-            .packets()
-            .into_iter()
-            .filter(|packet| packet.is_syn() && packet.source == ours);
-        let greets: Vec<_> = syns.map(|syn| hello(&syn).is_some()).collect();
+        let greets = wait::until_some(wait::PATIENCE, "both SYNs on the wire", || {
+            let packets = sniffer.packets();
+            let syns = packets.iter().filter(|packet| packet.is_syn() && packet.source == ours);
+            let greets: Vec<_> = syns.map(|syn| hello(syn).is_some()).collect();
+            (greets.len() > 1).then_some(greets)
+        });
         assert_eq!(greets, [true, false], "{family:?}");
     }
 }
@@ -237,6 +238,25 @@ fn an_accepted_socket_says_what_was_heard() {
         pod.netns().set("ipv4/tcp_syncookies", "2");
         assert_eq!(accepted(OURS | ASKS), (0, UNKNOWN), "{loopback}");
         assert_eq!(accepted(OURS), (0, UNKNOWN), "{loopback}");
+    }
+}
+
+#[test]
+fn the_listeners_of_a_restarted_agent_hear() {
+    let mut pair = Pair::start();
+    pair.mesh.agents[1].restart();
+    pair.mesh.nodes[1].knows_mesh(MESH);
+    // Its listeners stand before they are in their slots; until then the application answers.
+    wait::until(wait::PATIENCE, "the new agent answers", || {
+        pair.ask(Family::V4).is_ok_and(|stream| priority(&stream) == SPEAKS)
+    });
+    for family in Family::BOTH {
+        let before = pair.counts();
+        assert_eq!(priority(&pair.ask(family).unwrap()), SPEAKS, "{family:?}");
+        pair.check(
+            &before,
+            [&[("asked", 1), ("heard", 1)], &[("answered", 1), ("heard", 1)]],
+        );
     }
 }
 

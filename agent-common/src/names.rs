@@ -40,6 +40,10 @@ pub mod program {
     pub const KEEP4: &str = "keep4";
     /// The same for IPv6.
     pub const KEEP6: &str = "keep6";
+    /// Writes down in whose namespace a socket connects by IPv4, before Linux 5.15; at the cgroup above the agent.
+    pub const LEARN4: &str = "learn4";
+    /// The same for IPv6.
+    pub const LEARN6: &str = "learn6";
     /// Refuses what unconnected UDP sockets of pods send out of the cluster by IPv4; at the cgroup above all pods.
     pub const SENDMSG4: &str = "sendmsg4";
     /// The same for IPv6.
@@ -50,6 +54,12 @@ pub mod program {
     pub const PROBES: &str = "probes";
     /// Gives connections to the agent's listeners; an instance for each pod's namespace.
     pub const LOOKUP: &str = "lookup";
+}
+
+/// Constants which the agent sets when it loads the programs, by the name of their static.
+pub mod global {
+    /// Whether the kernel tells sockops programs in which namespace a socket is (5.15): a `u8`, 0 or 1.
+    pub const SOCKOPS_NETNS: &str = "SOCKOPS_NETNS";
 }
 
 /// Maps, by the name of their static.
@@ -68,6 +78,8 @@ pub mod map {
     pub const INSIDE: &str = "INSIDE";
     /// Socket cookie → the [`crate::SocketAddress`] to which it connects, until the load balancers of others have passed.
     pub const WANTED: &str = "WANTED";
+    /// Socket cookie → network namespace cookie, of sockets that connect, before Linux 5.15.
+    pub const OWNERS: &str = "OWNERS";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the kubelet's probes.
     pub const PROBES: &str = "PROBES";
     /// [`crate::Tuple`] → [`crate::Sighting`], of the agent's connections to applications.
@@ -86,8 +98,8 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
 
     /// The maps that exist once for a node.
-    pub const OF_NODE: [&str; 12] = [
-        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, INSIDE, WANTED, PROBES, LEGS, COUNTERS, DROPS, LOGS,
+    pub const OF_NODE: [&str; 13] = [
+        HEARTBEAT, NODE, PODS, NEVER, EXEMPT, INSIDE, WANTED, OWNERS, PROBES, LEGS, COUNTERS, DROPS, LOGS,
     ];
     /// The maps that exist for each pod.
     pub const OF_POD: [&str; 3] = [LISTENERS, OWN, SETTINGS];

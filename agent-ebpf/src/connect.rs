@@ -66,6 +66,17 @@ pub(crate) fn keep(socket: &Connect<'_>, put_back: impl FnOnce(SocketAddress)) {
     }
 }
 
+/// Writes down in which namespace a socket is of which sockops programs before Linux 5.15 cannot ask: the agent's own, and
+/// those of the host, of which the kubelet's are some. The agent reads it, too, of a socket that connects for that alone.
+#[inline(always)]
+pub(crate) fn learn(socket: &Connect<'_>) {
+    let cookie = socket.netns_cookie();
+    if socket.mark() & OURS != 0 || maps::host_cookie() == Some(cookie) {
+        // Where there is no room the socket is taken for a stranger's.
+        let _ = maps::own_socket(socket.cookie(), cookie);
+    }
+}
+
 /// Why the connection is captured, or let go. Failing open is decided here and nowhere else.
 #[inline(always)]
 fn reason(socket: &Connect<'_>, flags: PodFlags) -> Count {

@@ -113,10 +113,13 @@ fn tell(socket: &Socket<'_>, priority: u32, count: Count) {
     }
 }
 
-/// The id of the mesh, in the namespaces of this agent's pods.
+/// The id of the mesh, in the namespaces of this agent's pods; where the kernel does not tell whose namespace it is the
+/// agent is taken for the only one.
 #[inline(always)]
 fn mesh(socket: &Socket<'_>) -> Option<MeshId> {
-    maps::pod(socket.netns_cookie())?;
+    if let Some(cookie) = socket.netns_cookie() {
+        maps::pod(cookie)?;
+    }
     maps::mesh()
 }
 

@@ -56,6 +56,20 @@ mod entries {
         PROCEED
     }
 
+    /// Writes down in which namespace sockets are that connect by IPv4.
+    #[cgroup_sock_addr(connect4)]
+    pub(crate) fn learn4(ctx: SockAddrContext) -> i32 {
+        connect::learn(&ctx::Connect::v4(&ctx));
+        PROCEED
+    }
+
+    /// Writes down in which namespace sockets are that connect by IPv6.
+    #[cgroup_sock_addr(connect6)]
+    pub(crate) fn learn6(ctx: SockAddrContext) -> i32 {
+        connect::learn(&ctx::Connect::v6(&ctx));
+        PROCEED
+    }
+
     /// Refuses datagrams out of the cluster by IPv4; of connected sockets connect() is asked instead.
     #[cgroup_sock_addr(sendmsg4)]
     pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {

@@ -5,6 +5,7 @@ use agent_common::{
     time::{HEARTBEAT_LIMIT, TUPLE_LIFE, fresh},
 };
 use aya_ebpf::{
+    Global,
     helpers::bpf_ktime_get_ns,
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
@@ -123,6 +124,26 @@ pub(crate) fn wanted(socket: u64) -> Option<SocketAddress> {
     Some(wanted)
 }
 
+/// Whether the kernel tells sockops programs in which namespace a socket is: else the verifier must not see them ask.
+#[inline(always)]
+pub(crate) fn tells_netns() -> bool {
+    SOCKOPS_NETNS.load() != 0
+}
+
+/// Writes down in which namespace a socket is.
+#[inline(always)]
+pub(crate) fn own_socket(socket: u64, netns: u64) -> Result<(), i32> {
+    OWNERS.insert(socket, netns, 0)
+}
+
+/// The cookie of the namespace in which a socket is, as it was written down.
+#[inline(always)]
+pub(crate) fn owner(socket: u64) -> Option<u64> {
+    // SAFETY: the kernel gives a valid address or none; an aligned u64 is never torn, and cookies of sockets are never used
+    // again: an entry that another CPU reuses meanwhile names another of the namespaces that the agent serves at worst.
+    unsafe { OWNERS.get(socket) }.copied()
+}
+
 /// Whether the address is one of this pod's.
 #[inline(always)]
 pub(crate) fn own(address: &Address) -> bool {
@@ -173,7 +194,9 @@ static EXEMPT: HashMap<SocketAddress, u8> = HashMap::pinned(1024, NO_PREALLOC);
 #[map]
 static INSIDE: LpmTrie<Address, u8> = LpmTrie::pinned(65536, NO_PREALLOC);
 #[map]
-static WANTED: LruHashMap<u64, SocketAddress> = LruHashMap::pinned(4096, 0);
+static WANTED: LruHashMap<u64, SocketAddress> = LruHashMap::pinned(1024, 0);
+#[map]
+static OWNERS: LruHashMap<u64, u64> = LruHashMap::pinned(4096, 0);
 #[map]
 static PROBES: LruHashMap<Tuple, Sighting> = LruHashMap::pinned(4096, 0);
 #[map]
@@ -190,6 +213,9 @@ static LISTENERS: SockMap = SockMap::with_max_entries(Slot::ALL.len() as u32, 0)
 static OWN: HashMap<Address, u8> = HashMap::with_max_entries(256, NO_PREALLOC);
 #[map]
 static SETTINGS: Array<PodSettings> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+static SOCKOPS_NETNS: Global<u8> = Global::new(1);
 
 /// `BPF_F_NO_PREALLOC`: memory for what is in the map, not for what could be.
 const NO_PREALLOC: u32 = 1;

@@ -34,26 +34,35 @@ pub(crate) fn follow(socket: &Socket<'_>) {
 /// Records a connection of the agent to an application of an enrolled pod.
 #[inline(always)]
 fn record_leg(socket: &Socket<'_>) {
-    if !socket.mark().is_some_and(is_leg) || maps::pod(socket.netns_cookie()).is_none() {
+    if !socket.mark().is_some_and(is_leg) {
         return;
     }
+    let Some(cookie) = socket.netns_cookie().filter(|cookie| maps::pod(*cookie).is_some()) else {
+        return;
+    };
     debug!(socket, "leg to port {}", socket.tuple().destination_port());
-    record(&Record::LEGS, socket, Count::LegRecorded, Count::LegLost);
+    record(&Record::LEGS, socket, cookie, Count::LegRecorded, Count::LegLost);
 }
 
 /// Records a connection of the kubelet. Only from the host's own namespace: what else shares the cgroup is no kubelet.
 #[inline(always)]
 pub(crate) fn record_probe(socket: &Socket<'_>) {
-    if socket.event() != Event::Connects || maps::host_cookie() != Some(socket.netns_cookie()) {
+    if socket.event() != Event::Connects {
         return;
     }
+    let Some(cookie) = socket
+        .netns_cookie()
+        .filter(|cookie| maps::host_cookie() == Some(*cookie))
+    else {
+        return;
+    };
     debug!(socket, "probe of port {}", socket.tuple().destination_port());
-    record(&Record::PROBES, socket, Count::ProbeRecorded, Count::ProbeLost);
+    record(&Record::PROBES, socket, cookie, Count::ProbeRecorded, Count::ProbeLost);
 }
 
 #[inline(always)]
-fn record(record: &Record, socket: &Socket<'_>, recorded: Count, lost: Count) {
-    maps::count(match record.insert(&socket.tuple(), socket.netns_cookie()) {
+fn record(record: &Record, socket: &Socket<'_>, cookie: u64, recorded: Count, lost: Count) {
+    maps::count(match record.insert(&socket.tuple(), cookie) {
         Ok(()) => recorded,
         Err(_) => lost,
     });

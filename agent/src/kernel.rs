@@ -26,6 +26,7 @@ mod locate;
 mod log;
 mod maps;
 mod object;
+mod owners;
 mod pins;
 mod programs;
 mod ring;
@@ -39,7 +40,7 @@ use std::{
     sync::Arc,
 };
 
-use agent_common::NodeSettings;
+use agent_common::{NodeSettings, names::map::OWNERS};
 use tokio::sync::{broadcast, watch};
 
 pub use crate::telemetry::with_causes;
@@ -62,7 +63,7 @@ use self::{
     log::Lines,
     maps::NodeMaps,
     object::Object,
-    pins::NodePins,
+    pins::{NodePins, Pins as _},
     programs::NodePrograms,
 };
 use crate::{
@@ -110,7 +111,6 @@ impl Kernel {
     /// Needs a tokio runtime, the one on which [`Kernel::run`] is to run.
     pub fn open(config: &Config) -> Result<(Self, Counters), KernelError> {
         let host = NetNs::current()?;
-        let host_cookie = host.cookie()?;
         let cgroup = Cgroup::above_pods(config)?;
         let pins = NodePins::create(&config.bpffs, &config.node)?;
         pins.remove_other_versions()?;
@@ -127,8 +127,13 @@ impl Kernel {
                 ProgramLog::Debug => Lines::take(&mut ebpf)?,
             },
         };
+        let mut programs = NodePrograms::new(pins.clone(), KubeletCgroup::new(config, host.clone()), cgroup);
+        if !owners::are_told() {
+            programs.attach_learners(&mut ebpf, &maps, object.build())?;
+            owners::ask(pins.map(OWNERS));
+        }
+        let host_cookie = host.cookie()?;
         let settings = NodeSettings::new(host_cookie.0, object.build());
-        let mut programs = NodePrograms::new(pins.clone(), KubeletCgroup::new(config, host), cgroup);
         programs.attach(&mut ebpf, &mut maps, settings)?;
 
         let pinned = pins.pods()?.into_iter().collect();

@@ -33,7 +33,7 @@ pub use foreign::ForeignSender;
 pub use leg::{Leg, LegError};
 pub use listener::{Backlog, ListenerPorts, listen};
 pub use locate::{PodProcesses, PortOwner};
-pub use namespace::{Cookie, NetNs};
+pub use namespace::{Cookie, NetNs, ask_cookies_of};
 pub use overflow::listen_overflows;
 pub use ports::{PortsExhausted, SourcePort, SourcePorts};
 pub use queue::unacknowledged;

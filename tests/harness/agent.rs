@@ -27,7 +27,7 @@ pub struct Launch {
     netns: Arc<Netns>,
     node: String,
     folder: PathBuf,
-    cgroup: PathBuf,
+    cgroup: Option<PathBuf>,
     manifests: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -62,7 +62,7 @@ impl Launch {
             netns: Arc::clone(node.netns()),
             node: node.name().to_owned(),
             folder,
-            cgroup: cgroup::root(),
+            cgroup: None,
             manifests: node.lab().manifests.folder().to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -82,9 +82,9 @@ impl Launch {
         self
     }
 
-    /// Attaches the connect programs to this cgroup instead of the root.
+    /// Attaches the programs to this cgroup instead of the root, and runs in it.
     pub fn cgroup(mut self, path: &Path) -> Self {
-        path.clone_into(&mut self.cgroup);
+        self.cgroup = Some(path.to_owned());
         self
     }
 
@@ -108,14 +108,25 @@ impl Launch {
             .append(true)
             .open(self.log())
             .expect("the log can be written");
-        let mut command = Command::new(weft());
+        let mut command = match &self.cgroup {
+            None => Command::new(weft()),
+            // A process joins a cgroup by itself, before the program begins.
+            Some(cgroup) => {
+                let mut shell = Command::new("/bin/sh");
+                shell
+                    .args(["-ec", "echo $$ > \"$0/cgroup.procs\"; exec \"$@\""])
+                    .arg(cgroup)
+                    .arg(weft());
+                shell
+            }
+        };
         command
             .arg("agent")
             .arg("--manifests")
             .arg(&self.manifests)
             .args(["--node", &self.node])
             .arg("--cgroup")
-            .arg(&self.cgroup)
+            .arg(self.cgroup.clone().unwrap_or_else(cgroup::root))
             .args(["--admin", &admin().to_string()])
             .arg("--socket")
             .arg(self.socket())

@@ -14,6 +14,8 @@ use aya::{
     },
 };
 
+use crate::wait;
+
 /// The ids of all BPF objects of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BpfIds {
@@ -94,15 +96,18 @@ pub(crate) fn marks(pins: &Path, uid: &str) -> bool {
     find().is_ok()
 }
 
-/// Tells a node's kernel programs the id of the mesh. All of it is below the node's pins.
+/// Tells a node's kernel programs another id of the mesh than its agent did. All of it is below the node's pins.
 pub(crate) fn know_mesh(pins: &Path, id: MeshId) {
     let node = pins.join(names::ABI).join(names::MAPS).join(map::NODE);
-    let write = || {
-        let mut node = Array::<_, NodeSettings>::try_from(Map::Array(MapData::from_pin(node)?))?;
-        let settings = node.get(&0, 0)?;
-        node.set(0, settings.with_mesh(Some(id)), 0)
-    };
-    write().expect("the node's settings are pinned");
+    let open = || Array::<_, NodeSettings>::try_from(Map::Array(MapData::from_pin(&node)?));
+    let mut node = open().expect("the node's settings are pinned");
+    // The agent's own word comes first, else it would come later.
+    let settings = wait::until_some(wait::PATIENCE, "the agent tells the id of its mesh", || {
+        let settings = node.get(&0, 0).ok()?;
+        settings.mesh().is_some_and(|told| told != id).then_some(settings)
+    });
+    node.set(0, settings.with_mesh(Some(id)), 0)
+        .expect("the node's settings can be written");
 }
 
 // === impl Census ===

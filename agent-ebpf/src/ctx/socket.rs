@@ -5,13 +5,14 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::bpf_sock_ops,
     helpers::{
-        bpf_get_netns_cookie, bpf_load_hdr_opt, bpf_reserve_hdr_opt, bpf_setsockopt, bpf_sock_ops_cb_flags_set,
-        bpf_store_hdr_opt,
+        bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_load_hdr_opt, bpf_reserve_hdr_opt, bpf_setsockopt,
+        bpf_sock_ops_cb_flags_set, bpf_store_hdr_opt,
     },
     programs::SockOpsContext,
 };
 
 use super::{address, field};
+use crate::maps;
 
 /// A TCP socket at one of its events.
 pub(crate) struct Socket<'a> {
@@ -82,11 +83,16 @@ impl<'a> Socket<'a> {
         }
     }
 
-    /// The cookie of the socket's network namespace.
+    /// The cookie of the socket's network namespace; none where a kernel before 5.15 does not tell, as of sockets that
+    /// do not connect.
     #[inline(always)]
-    pub(crate) fn netns_cookie(&self) -> u64 {
+    pub(crate) fn netns_cookie(&self) -> Option<u64> {
+        if maps::tells_netns() {
+            // SAFETY: the helper takes this program type's own context.
+            return Some(unsafe { bpf_get_netns_cookie(self.context.as_ptr()) });
+        }
         // SAFETY: the helper takes this program type's own context.
-        unsafe { bpf_get_netns_cookie(self.context.as_ptr()) }
+        maps::owner(unsafe { bpf_get_socket_cookie(self.context.as_ptr()) })
     }
 
     /// The socket's mark; none where there is no full socket.

@@ -4,7 +4,7 @@
 //! writes down where the pod wants to go; the others then change it; and the last to run, above them, puts it back. The
 //! others' own view of the socket then is that of a connection which they never touched.
 
-use agent_common::names::program::{CONNECT4, CONNECT6, KEEP4, KEEP6};
+use agent_common::names::program::{CONNECT4, CONNECT6, KEEP4, KEEP6, LEARN4, LEARN6};
 
 use super::{
     KernelError,
@@ -106,7 +106,7 @@ impl Order {
 }
 
 /// The names of Weft's own programs at these hooks.
-pub(super) const NAMES: [&str; 4] = [CONNECT4, CONNECT6, KEEP4, KEEP6];
+pub(super) const NAMES: [&str; 6] = [CONNECT4, CONNECT6, KEEP4, KEEP6, LEARN4, LEARN6];
 
 #[cfg(test)]
 mod tests {

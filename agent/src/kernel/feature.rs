@@ -170,8 +170,8 @@ fn system() -> Vec<Feature> {
         ),
         row(
             "SO_NETNS_COOKIE",
-            "telling the kernel programs which pods are captured",
-            Need::Required,
+            "telling the kernel programs which pods are captured; without it a socket connects to learn the cookie",
+            Need::Optional,
             Finding::of_probe(NetNs::current().and_then(|own| own.cookie()).map(|_| true)),
         ),
         row(

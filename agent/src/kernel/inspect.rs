@@ -23,6 +23,8 @@ use aya::{
     programs::{ProgramError, links::LinkError},
 };
 
+use super::owners;
+
 pub use check::{Finding, FindingKind};
 pub use drops::Drops;
 pub use entries::{Entry, map_name, map_names};
@@ -127,6 +129,7 @@ impl Pins {
                 path: root,
             });
         }
+        owners::ask(root.join(names::MAPS).join(names::map::OWNERS));
         Ok(Self {
             node: node.to_owned(),
             root,

@@ -4,7 +4,7 @@ use agent_common::names;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use super::{
-    KernelError, ProgramLog,
+    KernelError, ProgramLog, owners,
     pins::{NodePins, Pins as _, PodPins},
 };
 
@@ -12,6 +12,7 @@ use super::{
 pub(super) struct Object {
     pins: NodePins,
     level: &'static u8,
+    told: &'static u8,
     build: u64,
     /// Kept for pods, since making one takes much longer than using it.
     loader: EbpfLoader<'static>,
@@ -29,10 +30,12 @@ impl Object {
             ProgramLog::Off => &0,
             ProgramLog::Debug => &DEBUG,
         };
-        let loader = loader(&pins, level);
+        let told = if owners::are_told() { &1 } else { &0 };
+        let loader = loader(&pins, level, told);
         Ok(Self {
             pins,
             level,
+            told,
             build: build(*level),
             loader,
         })
@@ -48,7 +51,7 @@ impl Object {
     /// A program is loaded with the descriptors which this holds: no map is to be taken out of it before.
     pub(super) fn load_node(&self) -> Result<Ebpf, KernelError> {
         // A loader of its own, since the other one knows where some pod's maps are pinned.
-        load(&mut loader(&self.pins, self.level))
+        load(&mut loader(&self.pins, self.level, self.told))
     }
 
     /// Makes or opens a pod's maps too.
@@ -60,13 +63,15 @@ impl Object {
     }
 }
 
-fn loader(pins: &NodePins, level: &'static u8) -> EbpfLoader<'static> {
+fn loader(pins: &NodePins, level: &'static u8, told: &'static u8) -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
     // It holds the kernel's whole type information, of which no program needs anything.
     loader.btf(None);
     give_back_memory();
     loader
         .override_global(aya_log::LEVEL, level, true)
+        .override_global(names::global::SOCKOPS_NETNS, told, true)
+        .map_max_entries(names::map::OWNERS, if *told == 0 { OWNERS } else { 1 })
         .default_map_pin_directory(pins.maps())
         .map_pin_path(names::map::LOGS, pins.map(names::map::LOGS));
     loader
@@ -88,6 +93,9 @@ fn give_back_memory() {
     // SAFETY: the function takes a number and touches only memory that nobody uses.
     unsafe { libc::malloc_trim(0) };
 }
+
+/// How many sockets may be between connect() and the end of their handshake.
+const OWNERS: u32 = 4096;
 
 /// `aya_log_common::Level::Debug`.
 const DEBUG: u8 = 4;

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, error::Error, path::Path};
 
 use agent_common::{
     NodeSettings,
-    names::program::{CONNECT4, CONNECT6, KEEP4, KEEP6, LOOKUP, OWN_SOCKETS, PROBES, SENDMSG4, SENDMSG6},
+    names::program::{
+        CONNECT4, CONNECT6, KEEP4, KEEP6, LEARN4, LEARN6, LOOKUP, OWN_SOCKETS, PROBES, SENDMSG4, SENDMSG6,
+    },
 };
 use aya::{
     Ebpf,
@@ -59,6 +61,15 @@ impl NodePrograms {
             running: Running::default(),
             said: View::Clear,
         }
+    }
+
+    /// Attaches what a kernel before 5.15 needs so that namespaces are told apart, or adopts it.
+    pub(super) fn attach_learners(&self, ebpf: &mut Ebpf, maps: &NodeMaps, build: u64) -> Result<(), KernelError> {
+        let before = maps.settings()?;
+        let stands = before.build() == build && before.cgroup() == self.above.id();
+        [LEARN4, LEARN6]
+            .iter()
+            .try_for_each(|name| self.attach_unless(ebpf, name, &self.above, stands))
     }
 
     /// Attaches what is to stand above the pods, or adopts it where the same build stands there already.

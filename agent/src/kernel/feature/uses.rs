@@ -57,8 +57,8 @@ pub(super) const HELPERS: &[(ProgramType, BpfHelper, &str, &str, Need)] = &[
         ProgramType::SockOps,
         BpfHelper::BPF_FUNC_get_netns_cookie,
         "sock_ops: bpf_get_netns_cookie",
-        "telling the host's connections from the pods'",
-        Need::Required,
+        "telling the host's connections from the pods'; without it connect() writes down whose they are",
+        Need::Optional,
     ),
     (
         ProgramType::SockOps,

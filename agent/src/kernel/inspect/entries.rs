@@ -89,6 +89,11 @@ fn decode(scope: &Scope, name: &'static str, map: Map) -> Result<Vec<Entry>, Ins
         map::EXEMPT => hash(map, SocketAddress::socket_addr, |address: SocketAddress, _: u8| {
             (json!({"address": address.socket_addr()}), json!({}))
         }),
+        map::OWNERS => hash(
+            map,
+            |cookie| cookie,
+            |cookie: u64, netns: u64| (json!({"socket_cookie": cookie}), json!({"netns_cookie": netns})),
+        ),
         map::WANTED => hash(
             map,
             |cookie| cookie,
