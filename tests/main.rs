@@ -18,6 +18,7 @@ mod limits;
 mod manifests;
 mod mesh;
 mod never_captured;
+mod policy;
 mod probes;
 mod scale;
 mod services;

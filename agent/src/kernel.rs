@@ -28,6 +28,7 @@ mod maps;
 mod object;
 mod owners;
 mod pins;
+mod plaintext;
 mod programs;
 mod ring;
 mod routing;
@@ -64,6 +65,7 @@ use self::{
     maps::NodeMaps,
     object::Object,
     pins::{NodePins, Pins as _},
+    plaintext::Looked,
     programs::NodePrograms,
 };
 use crate::{
@@ -91,6 +93,7 @@ pub struct Kernel {
     /// Of the mesh that was read last.
     generation: u64,
     udp_egress: UdpEgress,
+    looked: Looked,
     status: watch::Sender<Arc<Status>>,
     dropped: broadcast::Sender<Dropped>,
 }
@@ -151,6 +154,7 @@ impl Kernel {
             holds: BTreeMap::new(),
             generation: 0,
             udp_egress: UdpEgress::default(),
+            looked: Looked::default(),
             status: watch::Sender::default(),
             dropped: broadcast::Sender::new(DROPPED),
         };

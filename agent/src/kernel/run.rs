@@ -77,7 +77,8 @@ impl Kernel {
             .wait_for(|mesh| mesh.generation > 0)
             .await
             .map(|mesh| Arc::clone(&mesh));
-        let mut desired = self.adopt(first?.as_ref());
+        let mut current = first?;
+        let mut desired = self.adopt(&current);
         self.reconcile(&desired, changes, &tell).await?;
         said("Enrolled namespaces cannot be looked through", self.forget_strangers());
         // From here on connections are marked: whoever is to be captured has somebody who listens.
@@ -87,11 +88,12 @@ impl Kernel {
             .for_each(|readers| readers.spawn(self, beside));
 
         loop {
+            self.end_plaintext(&current);
             tokio::select! {
                 changed = mesh.changed() => {
                     changed?;
-                    let next = Arc::clone(&mesh.borrow_and_update());
-                    desired = self.adopt(&next);
+                    current = Arc::clone(&mesh.borrow_and_update());
+                    desired = self.adopt(&current);
                     self.reconcile(&desired, changes, &tell).await?;
                 }
                 id = next(mesh_id) => self.greet_as(id),

@@ -145,6 +145,12 @@ const PACKAGES: &[Package] = &[
         proof: Proof::BpfLinker,
     },
     Package {
+        name: "nftables",
+        reason: "stands for the CNI that enforces NetworkPolicies between pods",
+        needed_by: &[Need::Test],
+        proof: Proof::Program("nft"),
+    },
+    Package {
         name: "iproute2",
         reason: "`ip` lays out the simulated nodes and pods",
         needed_by: &[Need::Test, Need::Bench, Need::Kernels, Need::Ci],

@@ -73,6 +73,11 @@ impl Mesh {
         })
     }
 
+    /// Whether plaintext is refused on some port of a local pod.
+    pub fn is_strict_anywhere(&self, pod: &Pod) -> bool {
+        self.compiled.of(&pod.uid).is_some_and(PodPolicies::is_strict_anywhere)
+    }
+
     /// How peers of a local pod prove who they are on one of its ports, and which policies say so.
     pub fn authentication(&self, pod: &Pod, port: u16) -> Option<&PortAuthentication> {
         self.compiled.of(&pod.uid).map(|policies| policies.mtls.at(port))

@@ -158,7 +158,8 @@ impl Drop for Registered<'_> {
 
 /// Dials, and exchanges nonces with the other end.
 async fn ask(destination: SocketAddr, near: &Near, lane: &Lane) -> Result<TcpStream, Denied> {
-    let longest = lane.shared.settings.connect_timeout;
+    // Ahead of the time-out of the whole dial, which would not say what was in the way.
+    let longest = lane.shared.settings.connect_timeout * 4 / 5;
     let asking = async {
         let socket = net::outbound(&near.door.netns, Family::of(destination), Mark(mark::OURS))
             .map_err(|error| not_made(&error))?;
