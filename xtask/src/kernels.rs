@@ -157,6 +157,7 @@ const MATRIX: [Kernel; 3] = [
         tests: &[
             "verdicts::a_connection_between_nodes_is_outbound_at_one_and_inbound_at_the_other",
             "hello::an_accepted_socket_says_what_was_heard",
+            "capture::a_socket_keeps_its_other_mark_bits_and_is_captured",
             "balancers::a_services_address_is_kept_behind_a_load_balancer_that_was_there_before",
             "probes::the_kubelets_probe_passes_without_the_agent",
         ],
