@@ -22,6 +22,7 @@ mod policy;
 mod probes;
 mod scale;
 mod services;
+mod state;
 mod telemetry;
 mod udp;
 mod verdicts;

@@ -6,6 +6,7 @@ mod capture;
 mod certificates;
 mod doors;
 mod drops;
+mod keep;
 mod log;
 mod manifests;
 mod metrics;

@@ -50,6 +50,10 @@ pub struct AgentConfig {
     /// The socket of `weft debug` [default: /run/weft/<node>.sock]
     #[arg(long, value_name = "PATH", env = "WEFT_SOCKET")]
     pub socket: Option<PathBuf>,
+
+    /// Keep the last known mesh here, without keys, for a start while the manifests are away [default: /var/lib/weft/<node>]
+    #[arg(long, value_name = "DIR", env = "WEFT_STATE")]
+    pub state: Option<PathBuf>,
 }
 
 /// Where the agent hooks into the kernel.
@@ -165,6 +169,12 @@ impl AgentConfig {
     /// The path of the debug socket.
     pub fn socket_path(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| default_socket(&self.node))
+    }
+
+    /// The folder in which the last known mesh is kept.
+    pub fn state_path(&self) -> PathBuf {
+        let default = || PathBuf::from("/var/lib/weft").join(&self.node);
+        self.state.clone().unwrap_or_else(default)
     }
 }
 

@@ -10,5 +10,6 @@ pub mod kernel;
 pub mod model;
 pub mod net;
 pub mod proxy;
+pub mod store;
 pub mod telemetry;
 pub mod tls;

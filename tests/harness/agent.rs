@@ -130,6 +130,8 @@ impl Launch {
             .args(["--admin", &admin().to_string()])
             .arg("--socket")
             .arg(self.socket())
+            .arg("--state")
+            .arg(self.state())
             .args(&self.arguments)
             .env("WEFT_ACCESS_LOG", "json")
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
@@ -182,6 +184,11 @@ impl Launch {
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("socket")
+    }
+
+    /// The folder in which the agent keeps the last known mesh.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     /// What all agents started by this wrote to stderr.

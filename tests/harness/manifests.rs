@@ -144,6 +144,13 @@ impl Object {
         }))
     }
 
+    /// A security policy, `namespace/name`, with this spec.
+    pub fn policy(kind: &str, name: &str, spec: Value) -> Self {
+        let mut object = Self::named("mesh.weft.dev/v1alpha1", kind, name);
+        object.value["spec"] = spec;
+        object
+    }
+
     /// Sets a label.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.value["metadata"]["labels"][key] = value.into();

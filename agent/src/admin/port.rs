@@ -45,6 +45,7 @@ impl Port {
     async fn readiness(&self) -> Answer {
         match ask(&self.requests, Question::Readiness).await {
             Ok(Readiness::Ready) => text(StatusCode::OK, "ready\n"),
+            Ok(Readiness::Stale(reason)) => text(StatusCode::OK, format!("ready, stale: {reason}\n")),
             Ok(Readiness::Waiting(reasons)) => text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n"),
             Err(answer) => answer,
         }

@@ -49,6 +49,8 @@ pub enum Request {
 pub enum Readiness {
     /// It does.
     Ready,
+    /// It does, by a mesh of which nobody can say whether it still is so, for this reason.
+    Stale(String),
     /// It does not, for these reasons.
     Waiting(Vec<String>),
 }

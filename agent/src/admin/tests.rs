@@ -39,6 +39,8 @@ async fn the_port_tells_metrics_and_life() {
 #[tokio::test]
 async fn readiness_is_what_the_agent_says() {
     let ready = Agent::start(Readiness::Ready).await.at_port("GET /readyz").await;
+    let stale = Readiness::Stale("7s old".to_owned());
+    let stale = Agent::start(stale).await.at_port("GET /readyz").await;
     let reasons = vec!["no manifests".to_owned(), "no kernel".to_owned()];
     let waiting = Agent::start(Readiness::Waiting(reasons))
         .await
@@ -46,6 +48,8 @@ async fn readiness_is_what_the_agent_says() {
         .await;
 
     assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");
+    assert!(stale.starts_with("HTTP/1.1 200 OK\r\n"), "{stale}");
+    assert!(stale.ends_with("ready, stale: 7s old\n"), "{stale}");
     assert!(waiting.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{waiting}");
     assert!(waiting.ends_with("no manifests\nno kernel\n"), "{waiting}");
 }

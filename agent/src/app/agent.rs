@@ -22,9 +22,9 @@ use super::{
     certificates::Certificates,
     doors::Doors,
     drops::Drops,
-    log,
+    keep, log,
     manifests::Manifests,
-    metrics::KernelMetrics,
+    metrics::{KernelMetrics, MeshMetrics},
     settings,
     signals::Signals,
 };
@@ -51,12 +51,17 @@ pub(super) fn run(config: &AgentConfig) -> anyhow::Result<()> {
 
 async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot take signals")?;
-    let manifests = Manifests::follow(&config.manifests, &config.node)?;
+    let store = keep::open(config.state_path());
+    let manifests = Manifests::follow(&config.manifests, &config.node, store.as_ref())?;
     let mesh = manifests.mesh.clone();
-    // Before anything of the kernel is touched: the socket says whether this node's agent runs already.
+    // Before anything of the kernel or on disk is touched: the socket says whether this node's agent runs already.
     let admin = Admin::bind(config.admin, config.socket_path()).await?;
+    if let Some(store) = store {
+        keep::start(store, manifests.updates()).context("cannot start the thread that keeps the mesh")?;
+    }
 
     let mut registry = Registry::default();
+    registry.register_collector(Box::new(MeshMetrics(manifests.updates())));
     let telemetry = telemetry(config, &mut registry)?;
     let mut doors = Doors::new(mesh.clone(), DnsMetrics::register(&mut registry));
     let certificates = Certificates::start(config, mesh.clone(), CertificateMetrics::register(&mut registry))?;

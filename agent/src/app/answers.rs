@@ -3,11 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
-use super::{certificates::Certificates, manifests::Manifests};
+use super::{
+    certificates::Certificates,
+    manifests::{Manifests, age},
+};
 use crate::{
     admin::{Readiness, Request},
     kernel::{PodStatus, Status},
@@ -92,10 +96,13 @@ impl Answers {
         let captures = (self.kernel.borrow().generation == 0).then_some("no mesh is applied to the kernel yet");
         let drains = (self.stage == Stage::Draining).then_some("the agent drains");
         let reasons: Vec<String> = captures.into_iter().chain(drains).map(str::to_owned).collect();
-        if reasons.is_empty() {
-            Readiness::Ready
-        } else {
-            Readiness::Waiting(reasons)
+        match age(self.manifests.contact()) {
+            _ if !reasons.is_empty() => Readiness::Waiting(reasons),
+            None => Readiness::Ready,
+            Some(age) => {
+                let age = humantime::format_duration(Duration::from_secs(age.as_secs()));
+                Readiness::Stale(format!("the manifests were last read {age} ago"))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's own counters, read when somebody asks for the metrics.
+//! The kernel's own counters and the age of the mesh, read when somebody asks for the metrics.
 
 use std::{fmt, sync::Arc};
 
@@ -9,12 +9,35 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use crate::kernel::{Counters, PodStatus, Status};
+use super::manifests::age;
+use crate::{
+    cluster::files::Update,
+    kernel::{Counters, PodStatus, Status},
+};
 
 /// What the kernel side counts.
 pub(super) struct KernelMetrics {
     pub(super) counters: Counters,
     pub(super) status: watch::Receiver<Arc<Status>>,
+}
+
+/// How far the mesh can be trusted.
+#[derive(Debug)]
+pub(super) struct MeshMetrics(pub(super) watch::Receiver<Update>);
+
+// === impl MeshMetrics ===
+
+impl Collector for MeshMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let age = age(self.0.borrow().contact).unwrap_or_default();
+        let family = encoder.encode_descriptor(
+            "weft_mesh_age_seconds",
+            "How long ago the source of the mesh last confirmed it; 0 while it does",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(age.as_secs_f64()).encode(family)
+    }
 }
 
 // === impl KernelMetrics ===

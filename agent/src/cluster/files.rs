@@ -10,9 +10,9 @@ mod folder;
 mod follow;
 mod offline;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 
-use crate::model::{Mesh, Problem};
+use crate::model::{Contents, Mesh, Problem};
 
 pub use follow::follow;
 pub use offline::{Reviewed, Source, meshes, review};
@@ -24,6 +24,29 @@ pub struct Update {
     pub mesh: Arc<Mesh>,
     /// All that is wrong with the folder, in the order of files and lines.
     pub problems: Arc<[Problem]>,
+    /// Whether the mesh is what the folder says.
+    pub contact: Contact,
+}
+
+/// Whether a mesh is what its source says at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// It is.
+    Fresh,
+    /// The source is away: the mesh is what was last known.
+    Lost {
+        /// When the source last confirmed it.
+        since: SystemTime,
+    },
+}
+
+/// A mesh that an earlier agent knew, for when its source is away.
+#[derive(Clone, Debug)]
+pub struct LastKnown {
+    /// What it is built from.
+    pub contents: Contents,
+    /// When its source last confirmed it.
+    pub confirmed: SystemTime,
 }
 
 /// Why a folder cannot be followed.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Candidates, Endpoint, MtlsMode, ObjectName, Pod, PodUid, Policies, Service, ServicePort, Transport,
@@ -38,7 +39,7 @@ pub struct Mesh {
 }
 
 /// What a [`Mesh`] is built from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Contents {
     /// See [`Mesh::generation`].
     pub generation: u64,
@@ -59,7 +60,7 @@ pub struct Contents {
 }
 
 /// Settings of the whole mesh: `MeshConfig`, cluster-scoped, named `default`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeshConfig {
     /// The SPIFFE trust domain.
     pub trust_domain: String,
@@ -82,7 +83,7 @@ pub struct MeshConfig {
 }
 
 /// What happens to connections to addresses that are not in the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EgressMode {
     /// They pass as bytes.
     #[default]
@@ -92,7 +93,7 @@ pub enum EgressMode {
 }
 
 /// An address of which connections are never captured: the API server's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Exemption(pub SocketAddr);
 
 /// What an original destination is.
@@ -189,6 +190,20 @@ impl Mesh {
             || next.pods != self.pods
             || next.services != self.services;
         differs.then_some(next)
+    }
+
+    /// What it was built from: the same mesh can be built again.
+    pub fn contents(&self) -> Contents {
+        Contents {
+            generation: self.generation,
+            node: Arc::clone(&self.node),
+            zone: self.zone.clone(),
+            config: self.config.clone(),
+            pods: self.compiled.given().collect(),
+            services: self.services.values().cloned().collect(),
+            exemptions: self.exemptions.clone(),
+            policies: self.policies.clone(),
+        }
     }
 
     /// Says what the original destination of a connection is.

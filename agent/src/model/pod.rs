@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{ObjectName, PodUid};
 
 /// A pod of this node, enrolled or not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Kubernetes' UID.
     pub uid: PodUid,
@@ -32,7 +34,7 @@ pub struct Pod {
 }
 
 /// A port that a container declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerPort {
     /// The port's name, by which services may refer to it.
     pub name: Option<String>,
@@ -43,7 +45,7 @@ pub struct ContainerPort {
 }
 
 /// Whether a pod is in the mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Enrolment {
     /// Its namespace or itself carries `weft.dev/mesh: enabled`.
     Enrolled,
@@ -52,7 +54,7 @@ pub enum Enrolment {
 }
 
 /// Why a pod is not in the mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotEnrolled {
     /// Neither its namespace nor itself carries the label.
     NoLabel,
@@ -69,7 +71,7 @@ pub enum NotEnrolled {
 }
 
 /// What happens to a pod's new connections while the agent is away: `weft.dev/on-agent-failure` of its namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnAgentFailure {
     /// They pass by the mesh.
     #[default]

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{ObjectName, PodUid};
 
 /// A Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Namespace and name.
     pub name: ObjectName,
@@ -34,7 +36,7 @@ pub struct Service {
 }
 
 /// A port of a Service with the endpoints behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePort {
     /// The port's name; empty where the service has one unnamed port.
     pub name: String,
@@ -49,7 +51,7 @@ pub struct ServicePort {
 }
 
 /// An address that serves a port, from an EndpointSlice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
@@ -72,7 +74,7 @@ pub struct Endpoint {
 }
 
 /// `hints` of an endpoint; empty lists where there are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointHints {
     /// `forZones`.
     pub zones: Vec<Arc<str>>,
@@ -81,7 +83,7 @@ pub struct EndpointHints {
 }
 
 /// A transport protocol that Weft tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -92,7 +94,7 @@ pub enum Transport {
 }
 
 /// What a port speaks, by `appProtocol` or by the port's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AppProtocol {
     /// Bytes, of which nothing is to be understood.
     Tcp,
@@ -107,7 +109,7 @@ pub enum AppProtocol {
 }
 
 /// Which endpoints a service's own clients may get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrafficPolicy {
     /// All.
     #[default]
@@ -117,7 +119,7 @@ pub enum TrafficPolicy {
 }
 
 /// Which endpoints are preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TrafficDistribution {
     /// `PreferSameZone`, and its older name `PreferClose`.
     SameZone,
@@ -126,7 +128,7 @@ pub enum TrafficDistribution {
 }
 
 /// `ClientIP` affinity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affinity {
     /// How long after a client's last connection its endpoint is remembered.
     pub timeout: Duration,

@@ -46,6 +46,8 @@ fn agent(topology: &Topology, node: &Node) -> Result<Program> {
         .args(["--node", node.name()])
         .arg("--socket")
         .arg(topology.lab.folder().join(format!("{}.sock", node.name())))
+        .arg("--state")
+        .arg(topology.lab.folder().join(format!("{}.state", node.name())))
         .args(["--access-log", "off", "--log", "warn", "--lanes", "1"]);
     Program::start(node.netns(), Cpu::Proxy, command)
 }

@@ -30,17 +30,33 @@ pub(super) struct Folder {
 impl Folder {
     /// Reads the folder; fails only where it cannot be listed.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
-        let mut folder = Self {
+        let mut folder = Self::unread(path);
+        let listed = list(&folder.path)?;
+        folder.read(listed);
+        folder.collect();
+        Ok(folder)
+    }
+
+    /// Reads the folder, which may be away.
+    pub(super) fn open_or_away(path: PathBuf) -> Self {
+        let mut folder = Self::unread(path);
+        folder.refresh();
+        folder
+    }
+
+    /// Whether the folder could be listed the last time.
+    pub(super) fn is_there(&self) -> bool {
+        self.unlistable.is_none()
+    }
+
+    fn unread(path: PathBuf) -> Self {
+        Self {
             files: BTreeMap::new(),
             hashes: BTreeMap::new(),
             unlistable: None,
             collected: Collected::default(),
             path,
-        };
-        let listed = list(&folder.path)?;
-        folder.read(listed);
-        folder.collect();
-        Ok(folder)
+        }
     }
 
     /// What all files say together.

@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use notify::{
@@ -18,38 +18,49 @@ use notify::{
 };
 use tokio::sync::watch;
 
-use super::{super::assemble::assemble, Error, Update, folder::Folder};
+use super::{super::assemble::assemble, Contact, Error, LastKnown, Update, folder::Folder};
 use crate::model::{Contents, Mesh};
 
 /// Reads a folder of manifests as the agent of `node` and follows it.
 ///
-/// What is returned already holds the first full list. A thread of its own writes the later ones; it ends when all
-/// receivers are gone.
-pub fn follow(path: &Path, node: &str) -> Result<watch::Receiver<Update>, Error> {
+/// What is returned already holds the first full list. Where an earlier mesh is known, the folder may be away or hold no
+/// object at all, as a folder does on which something is not mounted yet: that mesh is used until the folder is there. A
+/// thread of its own writes the later ones; it ends when all receivers are gone.
+pub fn follow(path: &Path, node: &str, last_known: Option<LastKnown>) -> Result<watch::Receiver<Update>, Error> {
     // Watched before it is read, so that no change falls between the two.
     let (wake, woken) = mpsc::channel();
-    let watched = Watched::new(path.to_path_buf(), wake)?;
-    let folder = Folder::open(path.to_path_buf()).map_err(|source| Error::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let node: Arc<str> = node.into();
-    let contents = Contents {
-        generation: 1,
-        ..assemble(&folder.collected().objects, &node)
+    let mut watched = Watched::new(path.to_path_buf(), wake)?;
+    let folder = match &last_known {
+        Some(_) => {
+            watched.renew();
+            Folder::open_or_away(path.to_path_buf())
+        }
+        None => {
+            watched.start()?;
+            Folder::open(path.to_path_buf()).map_err(|source| Error::Read {
+                path: path.to_path_buf(),
+                source,
+            })?
+        }
     };
-    let first = Update {
-        mesh: Arc::new(Mesh::new(contents)),
-        problems: folder.collected().problems.clone().into(),
-    };
-    let (updates, receiver) = watch::channel(first);
-    let follower = Follower {
+    let confirmed = last_known
+        .as_ref()
+        .map_or_else(SystemTime::now, |known| known.confirmed);
+    let (updates, receiver) = watch::channel(Update {
+        mesh: Arc::default(),
+        problems: Arc::default(),
+        contact: Contact::Fresh,
+    });
+    let mut follower = Follower {
         folder,
-        node,
+        node: node.into(),
         watched,
         woken,
         updates,
+        last_known,
+        confirmed,
     };
+    follower.begin();
     thread::Builder::new()
         .name("manifests".into())
         .spawn(|| follower.run())
@@ -64,6 +75,10 @@ struct Follower {
     watched: Watched,
     woken: Receiver<()>,
     updates: watch::Sender<Update>,
+    /// What is used until the folder has said something.
+    last_known: Option<LastKnown>,
+    /// When the folder last said what the mesh is.
+    confirmed: SystemTime,
 }
 
 /// The watch on the folder.
@@ -77,18 +92,37 @@ struct Watched {
 // === impl Follower ===
 
 impl Follower {
+    fn begin(&mut self) {
+        let contact = self.contact();
+        let contents = match &self.last_known {
+            Some(known) => known.contents.clone(),
+            None => assemble(&self.folder.collected().objects, &self.node),
+        };
+        self.updates.send_replace(Update {
+            mesh: Arc::new(Mesh::new(Contents {
+                generation: 1,
+                ..contents
+            })),
+            problems: self.folder.collected().problems.clone().into(),
+            contact,
+        });
+    }
+
     fn run(mut self) {
         while self.wait_for_change() {
             self.watched.renew();
-            if self.folder.refresh() {
-                self.publish();
+            let differs = self.folder.refresh();
+            let contact = self.contact();
+            if differs {
+                self.publish(contact);
             }
         }
     }
 
     /// Waits until the folder has changed and been quiet for a moment; false when nobody listens any more.
     fn wait_for_change(&self) -> bool {
-        match self.woken.recv_timeout(RESCAN) {
+        let rescan = if self.folder.is_there() { RESCAN } else { RETRY };
+        match self.woken.recv_timeout(rescan) {
             Ok(()) => {
                 let latest = Instant::now() + LONGEST_BURST;
                 while Instant::now() < latest && self.woken.recv_timeout(QUIET).is_ok() {}
@@ -99,14 +133,29 @@ impl Follower {
         !self.updates.is_closed()
     }
 
-    fn publish(&self) {
+    /// Whether the folder says what the mesh is; from then on nothing older counts.
+    fn contact(&mut self) -> Contact {
+        let says_nothing = self.last_known.is_some() && self.folder.collected().placed.is_empty();
+        if !self.folder.is_there() || says_nothing {
+            return Contact::Lost { since: self.confirmed };
+        }
+        self.last_known = None;
+        self.confirmed = SystemTime::now();
+        Contact::Fresh
+    }
+
+    fn publish(&self, contact: Contact) {
         let collected = self.folder.collected();
-        let contents = assemble(&collected.objects, &self.node);
+        let contents = match self.last_known {
+            Some(_) => None,
+            None => Some(assemble(&collected.objects, &self.node)),
+        };
         self.updates.send_modify(|update| {
-            if let Some(mesh) = update.mesh.changed(contents) {
+            if let Some(mesh) = contents.and_then(|contents| update.mesh.changed(contents)) {
                 update.mesh = Arc::new(mesh);
             }
             update.problems = collected.problems.clone().into();
+            update.contact = contact;
         });
     }
 }
@@ -114,11 +163,8 @@ impl Follower {
 // === impl Watched ===
 
 impl Watched {
+    /// Watches nothing yet.
     fn new(path: PathBuf, wake: mpsc::Sender<()>) -> Result<Self, Error> {
-        let failed = |source| Error::Watch {
-            path: path.clone(),
-            source,
-        };
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Errors wake too: they tell of lost events.
             if event.is_ok_and(|event| is_only_a_look(event.kind)) {
@@ -127,14 +173,23 @@ impl Watched {
             // The thread that listens may be gone, which ends the watch as well.
             let _ = wake.send(());
         })
-        .map_err(failed)?;
-        let mut watched = Self {
+        .map_err(|source| Error::Watch {
             path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            path,
             watcher,
             identity: None,
-        };
-        watched.watch().map_err(failed)?;
-        Ok(watched)
+        })
+    }
+
+    /// Watches a folder that must be there.
+    fn start(&mut self) -> Result<(), Error> {
+        self.watch().map_err(|source| Error::Watch {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Watches anew where the path leads to another folder than before; the next rescan tries again where that fails.
@@ -171,3 +226,6 @@ const LONGEST_BURST: Duration = Duration::from_millis(50);
 
 /// How often the folder is read without being told to.
 const RESCAN: Duration = Duration::from_secs(5);
+
+/// How often a folder that is away is looked for.
+const RETRY: Duration = Duration::from_secs(1);

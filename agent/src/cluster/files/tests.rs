@@ -1,5 +1,6 @@
 //! A real folder, changed in the ways in which people and machines change folders.
 
+mod away;
 mod policies;
 
 use std::{
@@ -24,7 +25,7 @@ struct Followed {
 impl Followed {
     fn new(files: &[(&str, &str)]) -> Self {
         let folder = mk_folder(files);
-        let updates = follow(folder.path(), NODE).unwrap();
+        let updates = follow(folder.path(), NODE, None).unwrap();
         Self { folder, updates }
     }
 
@@ -134,7 +135,7 @@ async fn a_config_map_that_is_swapped_is_followed() {
     }
     symlink("..1", folder.path().join("..data")).unwrap();
     symlink("..data/a.yaml", folder.path().join("a.yaml")).unwrap();
-    let updates = follow(folder.path(), NODE).unwrap();
+    let updates = follow(folder.path(), NODE, None).unwrap();
     let mut followed = Followed { folder, updates };
     followed.sees(&["a:80"]).await;
     symlink("..2", followed.path("..data_tmp")).unwrap();
@@ -292,7 +293,7 @@ fn a_folder_that_cannot_be_listed_keeps_its_last_good_state() {
 
 #[test]
 fn a_folder_that_does_not_exist_cannot_be_followed() {
-    assert!(follow(Path::new("/nonexistent/weft"), NODE).is_err());
+    assert!(follow(Path::new("/nonexistent/weft"), NODE, None).is_err());
 }
 
 #[test]

@@ -120,6 +120,12 @@ impl Compiled {
         self.0.pods.get(pod).map(|entry| &*entry.policies)
     }
 
+    /// The pods as they came, in the order of their UIDs.
+    pub(in crate::model) fn given(&self) -> impl Iterator<Item = Arc<Pod>> {
+        let pods: BTreeMap<&PodUid, &Entry> = self.0.pods.iter().collect();
+        pods.into_values().map(|entry| Arc::clone(&entry.given))
+    }
+
     /// Which policies these are.
     pub(super) fn applicable(&self, pod: &PodUid) -> Option<&Applicable> {
         self.0.pods.get(pod).map(|entry| &*entry.applicable)
