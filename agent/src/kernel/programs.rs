@@ -36,6 +36,8 @@ pub(super) struct NodePrograms {
     pods: Option<Cgroup>,
     /// What ran in a connect() when it was looked last.
     running: Running,
+    /// The part of it that matters, by family.
+    order: [Order; 2],
     /// What was said of the load balancers of others.
     said: View,
 }
@@ -59,6 +61,7 @@ impl NodePrograms {
             above,
             pods: None,
             running: Running::default(),
+            order: [Order::default(), Order::default()],
             said: View::Clear,
         }
     }
@@ -107,7 +110,7 @@ impl NodePrograms {
             }
         }
         let balancers = self.keep(ebpf, pods, same_build)?;
-        self.running = Running::at(pods)?;
+        let (running, order) = (Running::at(pods)?, self.orders(pods)?);
         // A probe program of another build is replaced as if the kubelet's cgroup were another.
         let kubelet_cgroup = if same_build && self.pins.link(PROBES).exists() {
             before.kubelet_cgroup()
@@ -122,6 +125,7 @@ impl NodePrograms {
                 .with_mesh(before.mesh())
                 .with_balancers(balancers != View::Clear),
         )?;
+        (self.running, self.order) = (running, order);
         self.say(balancers);
         Ok(())
     }
@@ -140,11 +144,26 @@ impl NodePrograms {
 
     /// Attaches anew where load balancers of others have come, or stand otherwise than before.
     pub(super) fn follow_balancers(&mut self, object: &Object, maps: &mut NodeMaps) -> Result<(), KernelError> {
-        if Running::at(self.pods.as_ref().unwrap_or(&self.above))? == self.running {
+        let pods = self.pods.as_ref().unwrap_or(&self.above);
+        let running = Running::at(pods)?;
+        if running == self.running {
             return Ok(());
         }
+        // Agents of other nodes come and go on the same kernel.
+        let order = self.orders(pods)?;
+        self.running = running;
+        if order == self.order {
+            return Ok(());
+        }
+        // Until all stands, the next look tries again.
         let settings = maps.settings()?;
-        self.attach(&mut object.load_node()?, maps, settings)
+        let attached = object
+            .load_node()
+            .and_then(|mut ebpf| self.attach(&mut ebpf, maps, settings));
+        if attached.is_err() {
+            self.running = Running::default();
+        }
+        attached
     }
 
     /// Looks for the cgroup of the pods alone where others change what pods connect to; once used it is used on.
