@@ -42,7 +42,7 @@ fn an_agent_that_starts_while_its_manifests_are_away_serves_by_what_it_last_knew
     ));
     wait::until(wait::PATIENCE, "the service served", || is_served(&client));
     wait::until(wait::PATIENCE, "the policy in force", || {
-        denied(mesh.agent.launch(), &stranger, &server)
+        denied(mesh.agent.launch(), &stranger, &server) && !answers(&stranger, server.addresses().at(Family::V4, 8080))
     });
     wait::until(wait::PATIENCE, "all of it kept", || {
         let kept = kept(mesh.agent.launch());

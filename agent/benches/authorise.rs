@@ -5,13 +5,15 @@
 use std::{
     collections::BTreeMap,
     hint::black_box,
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use agent::model::{
-    Action, AuthorizationPolicy, Caller, Contents, Enrolment, Identity, Mesh, ObjectName, OnAgentFailure, Operation,
-    Pod, PodUid, Policies, Principal, Rule, Source, Support, Target, Verdict,
+    Action, AuthorizationPolicy, Caller, Contents, Endpoint, EndpointHints, Enrolment, Identity, Mesh, ObjectName,
+    OnAgentFailure, Operation, Pod, PodUid, Policies, Principal, Rule, Service, ServicePort, Source, Support, Target,
+    TrafficPolicy, Transport, Verdict,
 };
 
 fn main() {
@@ -98,6 +100,65 @@ fn main() {
         1,
     );
     println!("one pod more among 250, under the same policies: {change:?}");
+    let empty = memory();
+    let mesh = Mesh::new(workloads());
+    let grown = memory().saturating_sub(empty);
+    println!("{WORKLOADS} workloads on other nodes: {} bytes each", grown / WORKLOADS);
+    drop(mesh);
+}
+
+/// Services of ten pods each.
+fn workloads() -> Contents {
+    let endpoint = |index: usize| {
+        let address = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(index).expect("few"));
+        let name = ObjectName::new(
+            format!("namespace-{}", index / 100),
+            format!("deployment-{index}-5d4f8c7b9-abcde"),
+        );
+        Arc::new(Endpoint {
+            address: (address, 8080).into(),
+            ready: true,
+            serving: true,
+            terminating: false,
+            node: Some(format!("node-{}", index % 500).into()),
+            zone: Some(format!("zone-{}", index % 3).into()),
+            hints: EndpointHints::default(),
+            hostname: None,
+            pod: Some((PodUid::derived(&name), name)),
+        })
+    };
+    let service = |index: usize| {
+        Arc::new(Service {
+            name: ObjectName::new(format!("namespace-{}", index / 10), format!("service-{index}")),
+            cluster_ips: vec![Ipv4Addr::from_bits(0x0ae0_0000 + u32::try_from(index).expect("few")).into()],
+            external_ips: Vec::new(),
+            headless: false,
+            external_name: None,
+            publish_not_ready: false,
+            ports: vec![ServicePort {
+                name: "http".to_owned(),
+                port: 80,
+                transport: Transport::Tcp,
+                app_protocol: None,
+                endpoints: (index * 10..index * 10 + 10).map(endpoint).collect(),
+            }],
+            internal_traffic_policy: TrafficPolicy::Cluster,
+            traffic_distribution: None,
+            affinity: None,
+        })
+    };
+    Contents {
+        services: (0..WORKLOADS / 10).map(service).collect(),
+        ..contents(on_this(1_000, by_identity), 0)
+    }
+}
+
+/// What this process holds, in bytes.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kilobytes.unwrap_or_default() * 1024
 }
 
 fn contents(policies: Policies, pods: usize) -> Contents {
@@ -209,7 +270,7 @@ fn from(source: Source) -> Rule {
     }
 }
 
-fn address(number: u16) -> std::net::Ipv4Addr {
+fn address(number: u16) -> Ipv4Addr {
     let [high, low] = number.to_be_bytes();
     [10, 9, high, low].into()
 }
@@ -225,3 +286,5 @@ fn best(mut call: impl FnMut(), calls: u32) -> Duration {
 }
 
 const ROUNDS: u32 = 20;
+
+const WORKLOADS: usize = 50_000;

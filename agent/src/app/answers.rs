@@ -145,3 +145,47 @@ fn policy_named(object: &str) -> Option<PolicyId> {
         name: ObjectName::new(namespace, name),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Severity;
+
+    fn mk_problem(object: &str) -> Problem {
+        Problem {
+            file: std::path::Path::new("a.yaml").into(),
+            line: Some(7),
+            severity: Severity::Error,
+            object: Some(object.to_owned()),
+            field: None,
+            reason: "wrong".to_owned(),
+        }
+    }
+
+    #[test]
+    fn problems_stand_beside_their_policy_or_for_themselves() {
+        let held = policy_named("AuthorizationPolicy shop/a").expect("it names one");
+        let views = vec![PolicyView {
+            pod: Some("shop/cart-0".to_owned()),
+            ..PolicyView::new(&held, &Ports::All)
+        }];
+        let objects = [
+            "AuthorizationPolicy shop/a",
+            "AuthenticationPolicy shop/b",
+            "Service shop/a",
+        ];
+        let told = with_problems(views, &objects.map(mk_problem));
+        let told: Vec<_> = told
+            .iter()
+            .map(|view| (view.object(), view.pod.is_some(), view.problems.clone()))
+            .collect();
+        let problem = |object: &str| vec![format!("a.yaml:7: {object}: wrong")];
+        assert_eq!(
+            told,
+            [
+                (objects[0].to_owned(), true, problem(objects[0])),
+                (objects[1].to_owned(), false, problem(objects[1])),
+            ]
+        );
+    }
+}

@@ -9,6 +9,7 @@ mod document;
 mod folder;
 mod follow;
 mod offline;
+mod suspect;
 
 use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 

@@ -57,9 +57,9 @@ pub(super) fn collect(files: &BTreeMap<Arc<Path>, FileContent>, last: &BTreeMap<
         if content
             .entries
             .iter()
-            .any(|entry| matches!(entry.content, Content::Nameless))
+            .any(|entry| matches!(entry.content, Content::Nameless { .. }))
         {
-            joined.keep_unseen(file);
+            joined.keep_unseen(file, &content.entries);
         }
     }
     joined.finish()
@@ -72,6 +72,7 @@ struct Joined<'a> {
     unread: BTreeSet<String>,
     placed: BTreeMap<Key, Placed>,
     undecodable: BTreeSet<Key>,
+    suspects: BTreeSet<PolicyId>,
     problems: Vec<Problem>,
 }
 
@@ -85,6 +86,7 @@ impl Default for Joined<'_> {
             unread: BTreeSet::new(),
             placed: BTreeMap::new(),
             undecodable: BTreeSet::new(),
+            suspects: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
@@ -109,7 +111,7 @@ impl Joined<'_> {
                 }
                 return;
             }
-            Content::Nameless => {
+            Content::Nameless { suspects: _ } => {
                 self.problems.extend(entry.problems.iter().cloned());
                 return;
             }
@@ -156,10 +158,22 @@ impl Joined<'_> {
     }
 
     /// Keeps what stood in a file of which a part has lost its name: it may be that part.
-    fn keep_unseen(&mut self, file: &Arc<Path>) {
+    ///
+    /// Where no security policy is kept so, a part that looks like one is one of which no good state was ever seen.
+    fn keep_unseen(&mut self, file: &Arc<Path>, entries: &[Entry]) {
+        let mut keeps_policy = false;
         for (key, placed) in self.last.iter().filter(|(_, placed)| placed.file == *file) {
             if !self.seen.contains_key(key) {
+                keeps_policy |= key.kind.policy().is_some();
                 self.placed.insert(key.clone(), placed.clone());
+            }
+        }
+        if keeps_policy {
+            return;
+        }
+        for entry in entries {
+            if let Content::Nameless { suspects } = &entry.content {
+                self.suspects.extend(suspects.iter().cloned());
             }
         }
     }
@@ -175,7 +189,7 @@ impl Joined<'_> {
                 name: key.name.clone(),
             })
         });
-        objects.undecodable = policies.collect();
+        objects.undecodable = policies.chain(self.suspects).collect();
         for (key, placed) in &self.placed {
             objects.insert(key.name.clone(), placed.object.clone());
         }

@@ -15,8 +15,9 @@ use super::{
         objects::{Key, Kind, Object},
     },
     document::{Node, Value, documents},
+    suspect::suspects,
 };
-use crate::model::{ObjectName, Problem, Severity};
+use crate::model::{ObjectName, PolicyId, Problem, Severity};
 
 /// What stands at one place of a file.
 #[derive(Debug)]
@@ -37,7 +38,10 @@ pub(super) enum Content {
         kind: String,
     },
     /// Something of which not even the name could be told.
-    Nameless,
+    Nameless {
+        /// The security policies that it may be.
+        suspects: Vec<PolicyId>,
+    },
 }
 
 /// Reads all objects of a file's text.
@@ -48,7 +52,9 @@ pub(super) fn decode(file: &Arc<Path>, text: &str) -> Vec<Entry> {
             Ok(node) => decode_node(file, &node, &TypeOfItems::default(), &mut entries),
             Err(syntax) => entries.push(Entry {
                 line: syntax.line,
-                content: Content::Nameless,
+                content: Content::Nameless {
+                    suspects: suspects(&syntax.text),
+                },
                 problems: vec![Problem {
                     file: Arc::clone(file),
                     line: Some(syntax.line),
@@ -102,11 +108,11 @@ fn decode_object(file: &Arc<Path>, node: &Node, json: Json) -> Entry {
             let object = decode_kind(&key, json, &mut findings);
             Content::Object(key, object)
         }
-        other @ (Content::Unread { .. } | Content::Nameless) => other,
+        other @ (Content::Unread { .. } | Content::Nameless { .. }) => other,
     };
     let label = match &content {
         Content::Object(key, _) => Some(key.to_string()),
-        Content::Unread { .. } | Content::Nameless => None,
+        Content::Unread { .. } | Content::Nameless { .. } => None,
     };
     let problem = |finding: Finding| Problem {
         file: Arc::clone(file),
@@ -130,10 +136,13 @@ fn identify(json: &Json, findings: &mut Findings) -> Content {
             .and_then(Json::as_str)
             .filter(|text| !text.is_empty())
     };
+    let nameless = || Content::Nameless {
+        suspects: suspects(&json.to_string()),
+    };
     let (Some(kind_name), Some(api_version)) = (text("/kind"), text("/apiVersion")) else {
         let missing = if text("/kind").is_none() { "kind" } else { "apiVersion" };
         findings.error(Field::at(missing), "missing: this is no object of Kubernetes");
-        return Content::Nameless;
+        return nameless();
     };
     let unread = || Content::Unread {
         kind: format!("{api_version} {kind_name}"),
@@ -147,7 +156,7 @@ fn identify(json: &Json, findings: &mut Findings) -> Content {
     let name_field = Field::at("metadata.name");
     let Some(name) = text("/metadata/name") else {
         findings.error(name_field, "missing");
-        return Content::Nameless;
+        return nameless();
     };
     let namespace = if kind.is_namespaced() {
         text("/metadata/namespace").unwrap_or("default")

@@ -42,6 +42,8 @@ pub(super) struct Syntax {
     pub(super) line: u32,
     /// What is wrong with it.
     pub(super) reason: String,
+    /// The text.
+    pub(super) text: String,
 }
 
 /// Splits a text at its document markers and reads each part for itself, so that a broken one leaves the others alone.
@@ -90,6 +92,7 @@ fn parse(part: &str, first_line: u32) -> Result<Option<Node>, Syntax> {
                 .location()
                 .map_or(first_line, |location| line_in_file(location.line())),
             reason: error.render_with_formatter(&serde_saphyr::UserMessageFormatter),
+            text: part.to_owned(),
         }),
     }
 }

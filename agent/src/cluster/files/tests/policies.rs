@@ -55,6 +55,31 @@ async fn a_policy_that_breaks_keeps_its_last_good_state_and_one_that_is_removed_
 }
 
 #[tokio::test]
+async fn a_policy_that_is_no_yaml_denies_or_keeps_its_last_good_state() {
+    let broken = policy("10.0.0.0/8").replace("}]", "}");
+    let mut followed = Followed::new(&[("pod.yaml", POD), ("policy.yaml", &broken)]);
+    assert!(!admits(&followed.updates.borrow().mesh, "10.0.0.9"));
+    followed.write("policy.yaml", &policy("10.0.0.0/8"));
+    let update = followed.tells(&[]).await;
+    assert!(admits(&update.mesh, "10.0.0.9"));
+    followed.write("policy.yaml", &broken);
+    let met = followed.updates.wait_for(|update| !update.problems.is_empty());
+    let update = timeout(PATIENCE, met).await.expect("told in time").unwrap().clone();
+    assert!(admits(&update.mesh, "10.0.0.9"));
+    assert!(!admits(&update.mesh, "192.0.2.9"));
+}
+
+#[tokio::test]
+async fn a_policy_without_a_name_denies() {
+    let nameless = policy("10.0.0.0/8").replace("{name: p}", "{namespace: default}");
+    let followed = Followed::new(&[("pod.yaml", POD), ("policy.yaml", &nameless)]);
+    assert!(!admits(&followed.updates.borrow().mesh, "10.0.0.9"));
+    let elsewhere = policy("10.0.0.0/8").replace("{name: p}", "{namespace: other}");
+    let followed = Followed::new(&[("pod.yaml", POD), ("policy.yaml", &elsewhere)]);
+    assert!(admits(&followed.updates.borrow().mesh, "192.0.2.9"));
+}
+
+#[tokio::test]
 async fn a_policy_with_an_unknown_field_denies_though_an_earlier_state_was_good() {
     let mut followed = Followed::new(&[("pod.yaml", POD), ("policy.yaml", &policy("10.0.0.0/8"))]);
     followed.write("policy.yaml", &format!("{}  until: tomorrow\n", policy("10.0.0.0/8")));
