@@ -9,7 +9,7 @@ use std::{
 
 use agent_common::mark::{RULE_PREFERENCE, TABLE};
 use harness::{App, BpfIds, Family, Launch, Object, Pod, Talk, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::mesh::{Mesh, Single, full_name, has_rule, is_captured, pins, wait_captured};
 
@@ -290,4 +290,56 @@ fn ids(rows: &Value) -> BTreeSet<u32> {
 
 fn row_of<'a>(rows: &'a Value, uid: &str) -> Option<&'a Value> {
     rows.as_array()?.iter().find(|row| row["uid"] == uid)
+}
+
+#[test]
+fn policy_shows_what_holds_for_the_nodes_pods_and_what_is_wrong_with_it() {
+    let mesh = Single::start();
+    let (_client, _server) = (mesh.pod("mesh/client"), mesh.pod("mesh/server"));
+    let members = json!({ "rules": [{ "from": [{ "namespaces": ["mesh"] }] }] });
+    mesh.apply(&Object::policy("AuthorizationPolicy", "mesh/members", members));
+    let misspelt = json!({ "selector": { "matchLabels": { "app": "server" } }, "mtls": { "modus": "Strict" } });
+    mesh.apply(&Object::policy("AuthenticationPolicy", "mesh/strict", misspelt));
+    let shown = || {
+        let rows = mesh.agent.debug(&["policy", "show"]);
+        let row = |row: &Value| {
+            let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+            (
+                text("pod"),
+                text("name"),
+                row["understood"] == true,
+                row["problems"].as_array().map_or(0, Vec::len),
+            )
+        };
+        rows.as_array().expect("rows").iter().map(row).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("mesh/client", "members", true, 0),
+        ("mesh/server", "strict", false, 1),
+        ("mesh/server", "members", true, 0),
+    ];
+    let expected =
+        expected.map(|(pod, name, understood, problems)| (pod.to_owned(), name.to_owned(), understood, problems));
+    wait::until(wait::PATIENCE, "both policies shown", || shown() == expected);
+
+    let test = |from: &str, to: &str| {
+        let outcome = mesh
+            .agent
+            .launch()
+            .weft(&["debug", "policy", "test", "--from", from, "--to", to, "--port", "80"]);
+        (
+            outcome.code,
+            outcome.stdout.lines().next().unwrap_or_default().to_owned(),
+        )
+    };
+    let (code, told) = test("mesh/server", "mesh/client");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.ends_with("allowed (allow_matches)"), "{told}");
+    let (code, told) = test("192.0.2.1", "mesh/client");
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.ends_with("denied (no_allow_matches)"), "{told}");
+    let (code, told) = test("mesh/client", "mesh/server");
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.ends_with("denied (not_understood)"), "{told}");
+    assert_eq!(test("mesh/nobody", "mesh/server").0, Some(1));
 }
