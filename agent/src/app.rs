@@ -2,6 +2,7 @@
 
 mod agent;
 mod answers;
+mod ca;
 mod capture;
 mod certificates;
 mod doors;
@@ -26,7 +27,7 @@ use crate::{
         policy::{self, PolicyArgs},
         validate::{self, ValidateArgs},
     },
-    config::AgentConfig,
+    config::{AgentConfig, CaConfig},
 };
 
 /// Weft, a service mesh without sidecars: one agent per node.
@@ -40,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Agent(Box<AgentConfig>),
+    Ca(Box<CaConfig>),
     Validate(ValidateArgs),
     Policy(PolicyArgs),
     Debug(DebugArgs),
@@ -52,6 +54,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
             Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
+            Command::Ca(config) => ca::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
             Command::Policy(args) => policy::run(&args).map_err(anyhow::Error::from),
             Command::Debug(args) => Ok(debug::run(args)),
@@ -69,4 +72,5 @@ Examples:
   weft validate ./mesh
   weft policy test --manifests ./mesh --from shop/front-0 --to shop/cart --port 80
   weft agent --manifests ./mesh --node node-1
+  weft ca --manifests ./mesh --state ./ca
   weft debug conn show";

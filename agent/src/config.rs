@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-pub use ca::CaClientConfig;
+pub use ca::{CaClientConfig, CaCommand, CaConfig, Named};
 
 /// Run the agent of one node
 ///
@@ -125,11 +125,19 @@ pub struct TelemetryConfig {
     #[arg(long, value_name = "FORMAT", default_value = "json", env = "WEFT_ACCESS_LOG")]
     pub access_log: AccessLog,
 
-    /// The agent's own log on standard error: a level, or a filter as of tracing's EnvFilter
+    /// The agent's own log.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// The log of a process, on standard error.
+#[derive(Args, Clone, Debug)]
+pub struct LogConfig {
+    /// The log on standard error: a level, or a filter as of tracing's EnvFilter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "WEFT_LOG")]
     pub log: String,
 
-    /// The form of the agent's own log
+    /// The form of that log
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "WEFT_LOG_FORMAT")]
     pub log_format: LogFormat,
 }

@@ -20,6 +20,7 @@ mod identities;
 pub mod issue;
 mod key;
 mod keys;
+mod pinned;
 mod protection;
 mod protocol;
 mod provider;
@@ -28,12 +29,13 @@ mod records;
 #[cfg(test)]
 pub(crate) mod sample;
 mod session;
+mod stream;
 mod tickets;
 mod token;
 mod trust;
 mod verify;
 
-pub use authority::{Authority, AuthorityError, Grant, InvalidRequest, ProvenKey, Signed, Validity};
+pub use authority::{Authority, AuthorityError, Grant, InvalidRequest, ProvenKey, Signed, Validity, random_mesh};
 pub use certificate::{AuthorityId, InvalidCertificate, Role, Serial};
 pub use credentials::Credentials;
 pub use error::{Refused, TlsCause, TlsError};
@@ -42,12 +44,14 @@ pub use expected::Expected;
 pub use handshake::{accept, connect};
 pub use hello::{Hello, hello};
 pub use identities::Identities;
+pub use pinned::CaEndpoint;
 pub use protection::BadRecord;
 pub use protocol::Protocol;
 pub use random::unguessable;
 pub use records::{LARGEST_PLAIN, Opened, RECORD_OVERHEAD, Records};
+pub use stream::TlsStream;
 pub use token::{Fingerprint, InvalidToken, JoinToken};
-pub use trust::{Denial, DenyList, InvalidRoots};
+pub use trust::{Denial, DenyList, InvalidDenial, InvalidRoots};
 
 #[cfg(test)]
 mod tests;

@@ -38,7 +38,7 @@ use crate::{
 
 /// Runs the agent until a signal has ended it.
 pub(super) fn run(config: &AgentConfig) -> anyhow::Result<()> {
-    log::start(&config.telemetry)?;
+    log::start(&config.telemetry.log)?;
     proxy::raise_descriptor_limit().context("cannot raise the limit on descriptors")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = config.node, "Agent starts");
     // Lanes carry connections on runtimes of their own; this one has everything else.

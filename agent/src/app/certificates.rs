@@ -12,7 +12,7 @@ use crate::{
     telemetry::CertificateMetrics,
     tls::{
         Credentials, Identities,
-        issue::{Ca, Embedded, IssueStatus, Keeper},
+        issue::{Ca, Embedded, IssueStatus, Keeper, Remote},
     },
 };
 
@@ -32,6 +32,14 @@ impl Certificates {
         mesh: watch::Receiver<Arc<Mesh>>,
         metrics: CertificateMetrics,
     ) -> anyhow::Result<Self> {
+        if let (Some(address), Some(token)) = (&config.ca.ca, &config.ca.ca_token) {
+            let remote = Remote {
+                address: address.clone(),
+                token: token.clone(),
+                node: config.node.as_str().into(),
+            };
+            return Ok(Self::keep(remote, mesh, metrics));
+        }
         let trust_domain = mesh.borrow().config.trust_domain.clone();
         let embedded = Embedded::create(&trust_domain, &config.node, config.ca.certificate_life);
         Ok(Self::keep(embedded.context("cannot make a CA")?, mesh, metrics))

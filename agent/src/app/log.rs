@@ -1,12 +1,12 @@
-//! The agent's own log, on standard error.
+//! The log of a process, on standard error.
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{LogFormat, TelemetryConfig};
+use crate::config::{LogConfig, LogFormat};
 
 /// Starts the log; to be called once.
-pub(super) fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
+pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .parse(&config.log)
         .with_context(|| format!("--log {:?} is neither a level nor a filter", config.log))?;

@@ -8,7 +8,7 @@ use super::{
     policies::policies,
     slices::Backends,
 };
-use crate::model::{self, Contents, Exemption, MeshConfig, ObjectName, Service};
+use crate::model::{self, Contents, Exemption, MeshConfig, ObjectName, Roster, RosterPod, Service};
 
 /// The service by which pods reach the API server, never captured.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
@@ -38,6 +38,28 @@ pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
         exemptions: exemptions(&services),
         policies: policies(objects, &backends, &services, node),
         services,
+    }
+}
+
+/// What a CA must know of the pods of all nodes.
+pub(crate) fn roster(objects: &Objects) -> Roster {
+    let pods = objects.pods.iter().map(|(name, pod)| {
+        let namespace = objects.namespaces.get(&name.namespace);
+        let member = RosterPod {
+            name: name.clone(),
+            service_account: Arc::clone(&pod.service_account),
+            node: pod.node.clone(),
+            ips: pod.ips.clone(),
+            enrolment: enrolment::decide(pod, namespace.map(|namespace| &**namespace)),
+        };
+        (pod.uid.clone(), member)
+    });
+    let nodes = objects.nodes.iter();
+    Roster {
+        pods: pods.collect(),
+        pod_cidrs: nodes
+            .map(|(name, node)| (Arc::clone(name), node.pod_cidrs.clone()))
+            .collect(),
     }
 }
 

@@ -9,6 +9,7 @@ mod document;
 mod folder;
 mod follow;
 mod offline;
+mod roster;
 mod suspect;
 
 use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
@@ -17,6 +18,7 @@ use crate::model::{Contents, Mesh, Problem};
 
 pub use follow::follow;
 pub use offline::{Reviewed, Source, meshes, review};
+pub use roster::follow_roster;
 
 /// What the folder says at one moment.
 #[derive(Clone, Debug)]

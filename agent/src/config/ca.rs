@@ -1,8 +1,14 @@
-//! The flags of certificates: where an agent gets them.
+//! The flags of certificates: where an agent gets them, and how a CA gives them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::Args;
+use clap::{Args, Subcommand};
+
+use super::{LogConfig, node_name};
 
 /// Who signs the pods' certificates.
 #[derive(Args, Clone, Debug)]
@@ -18,6 +24,135 @@ pub struct CaClientConfig {
     /// How long certificates of the CA within the agent live, 1h to 24h
     #[arg(long, value_name = "DURATION", default_value = "4h", env = "WEFT_CERTIFICATE_LIFE", value_parser = certificate_life)]
     pub certificate_life: Duration,
+}
+
+/// Issue the certificates of pods to the agents of their nodes
+///
+/// It listens for agents, each of which is known by a token for its node, and signs for the pods that the manifests put on
+/// that node. Its keys and lists lie in one folder that only its owner may read; the commands below change that folder,
+/// and a CA that runs follows it within a second. In a folder on a tmpfs, as /run/weft/ca, all of it is in memory only.
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true, after_help = CA_EXAMPLES)]
+pub struct CaConfig {
+    /// The folder with the CA's keys and lists (mode 0700); `weft ca` makes it at its first start
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/var/lib/weft/ca",
+        env = "WEFT_CA_STATE"
+    )]
+    pub state: PathBuf,
+
+    /// Sign for the pods of the YAML manifests in this folder, and follow their changes
+    #[arg(long, required = true, value_name = "DIR", env = "WEFT_MANIFESTS")]
+    pub manifests: Option<PathBuf>,
+
+    /// Listen for agents here
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 15012), env = "WEFT_CA_LISTEN")]
+    pub listen: SocketAddr,
+
+    /// The SPIFFE trust domain, for a CA that is made anew
+    #[arg(
+        long,
+        value_name = "DOMAIN",
+        default_value = "cluster.local",
+        env = "WEFT_TRUST_DOMAIN"
+    )]
+    pub trust_domain: String,
+
+    /// How long certificates live, 1h to 24h
+    #[arg(long, value_name = "DURATION", default_value = "4h", env = "WEFT_CERTIFICATE_LIFE", value_parser = certificate_life)]
+    pub certificate_life: Duration,
+
+    /// How long a new root is believed before it signs, at least: agents that are away for so long learn it in time
+    #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_ROTATION_STEP", value_parser = humantime::parse_duration)]
+    pub rotation_step: Duration,
+
+    /// Certificates of a shorter life, for tests only
+    #[arg(long, hide = true, value_parser = humantime::parse_duration)]
+    pub short_life: Option<Duration>,
+
+    /// What the CA tells.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// What to do instead of issuing.
+    #[command(subcommand)]
+    pub command: Option<CaCommand>,
+}
+
+/// What an operator tells a CA, whether or not it runs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CaCommand {
+    /// Make a token for the agent of a node, and print it
+    ///
+    /// The token is shown this once. It is as secret as a key: who has it may ask for certificates of that node's pods. It
+    /// names the root of the CA's own TLS, which stays when the roots that sign rotate. The agent reads its file at each
+    /// connect, so that a new token may be put there before the old one expires.
+    #[command(after_help = "\
+Examples:
+  weft ca token --node node-1 > node-1.token
+  weft ca token --node node-1 --expires-in 1h --state /run/weft/ca")]
+    Token {
+        /// The node
+        #[arg(long, value_name = "NAME", value_parser = node_name)]
+        node: String,
+
+        /// How long it may be used
+        #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = humantime::parse_duration)]
+        expires_in: Duration,
+    },
+    /// Begin to replace the root that signs
+    ///
+    /// The new root is believed at once, signs when every attending agent believes it and --rotation-step has gone, and
+    /// agents renew their certificates then. The old root leaves when all that it has signed is over. No handshake fails in
+    /// between. `weft ca show` tells how far it is.
+    #[command(after_help = "\
+Examples:
+  weft ca rotate
+  weft ca show")]
+    Rotate,
+    /// Refuse a node, an identity, a pod or a certificate everywhere: what is open is cut within a second
+    #[command(after_help = "\
+Examples:
+  weft ca deny --node node-3
+  weft ca deny --identity spiffe://cluster.local/ns/shop/sa/cart
+  weft ca deny --pod 7f2c1a9e-5d0b-4c1e-9a53-0d6a1f6b2c11
+  weft ca deny --serial 4f07a1b2c3d4e5f60718293a4b5c6d7e    # as `weft debug cert show` prints it")]
+    Deny(Named),
+    /// Take a name off the deny-list
+    #[command(after_help = "\
+Examples:
+  weft ca allow --node node-3")]
+    Allow(Named),
+    /// Show roots, rotation, deny-list and tokens, without any secret, as JSON
+    #[command(after_help = "\
+Examples:
+  weft ca show
+  weft ca show | jq -r .rotation")]
+    Show,
+}
+
+/// Who is meant.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct Named {
+    /// All pods of a node, and its agent
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    pub node: Option<String>,
+
+    /// All pods of a service account, as spiffe://DOMAIN/ns/NAMESPACE/sa/NAME
+    #[arg(long, value_name = "SPIFFE")]
+    pub identity: Option<String>,
+
+    /// One pod, by its UID
+    #[arg(long, value_name = "UID")]
+    pub pod: Option<String>,
+
+    /// One certificate, by its serial number in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<String>,
 }
 
 /// Why a value is refused.
@@ -56,6 +191,14 @@ fn certificate_life(text: &str) -> Result<Duration, InvalidFlag> {
 
 const SHORTEST_LIFE: Duration = Duration::from_secs(3600);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+const CA_EXAMPLES: &str = "\
+Examples:
+  weft ca --manifests ./mesh
+  weft ca token --node node-1 > node-1.token
+  weft agent --manifests ./mesh --node node-1 --ca https://10.0.0.1:15012 --ca-token node-1.token
+
+Every certificate that is issued or refused is one line of the log, with the target weft_audit.";
 
 #[cfg(test)]
 mod tests {

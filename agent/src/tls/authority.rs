@@ -12,7 +12,7 @@ use std::{
 use aws_lc_rs::{error::Unspecified, rand};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 
 use super::{AuthorityId, InvalidCertificate, Serial, certificate::authority_of, certificate::pod_name};
@@ -154,11 +154,20 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
-        let certificate = params.signed_by(&key.0, &self.issuer).map_err(AuthorityError::Sign)?;
         Ok(Signed {
-            der: certificate.der().to_vec(),
+            der: self.sign_params(&params, &key.0)?,
             serial: Serial::new(&serial),
         })
+    }
+
+    /// Signs what the rest of the room has put together.
+    pub(super) fn sign_params(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let certificate = params.signed_by(key, &self.issuer).map_err(AuthorityError::Sign)?;
+        Ok(certificate.der().to_vec())
     }
 }
 
@@ -211,6 +220,13 @@ fn names(identity: &Identity, uid: &PodUid, ips: &[IpAddr]) -> Result<Vec<SanTyp
         .into_iter()
         .chain(ips)
         .collect())
+}
+
+/// Draws the number of a mesh, by which agents know each other.
+pub fn random_mesh() -> Result<[u8; 16], AuthorityError> {
+    let mut mesh = [0; 16];
+    rand::fill(&mut mesh).map_err(|Unspecified| AuthorityError::Random)?;
+    Ok(mesh)
 }
 
 /// 127 random bits, never zero and never negative (RFC 5280, 4.1.2.2).

@@ -244,6 +244,16 @@ impl fmt::Debug for Serial {
 
 // === impl AuthorityId ===
 
+impl AuthorityId {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Display for AuthorityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hexadecimal(&self.0, f)

@@ -41,6 +41,12 @@ pub struct Peer {
 // === impl Peer ===
 
 impl Peer {
+    /// How others see the pod of these credentials.
+    #[cfg(test)]
+    pub(crate) fn of_credentials(credentials: &super::Credentials) -> Self {
+        Self::of(&credentials.issued().certificate)
+    }
+
     pub(super) fn of(certificate: &PodCertificate) -> Self {
         let PodCertificate {
             identity,

@@ -9,6 +9,7 @@ use super::{
     Credentials, Established, Expected, Peer, Protocol, TlsError,
     certificate::{PodCertificate, Role},
     error::TlsCause,
+    protection::HEADER,
     session::{Session, Stop},
 };
 
@@ -41,38 +42,47 @@ pub async fn accept(stream: &TcpStream, credentials: &Credentials, first: Vec<u8
 }
 
 /// A handshake on its way.
-struct Handshake {
-    session: Session,
-    incoming: Vec<u8>,
-    outgoing: Vec<u8>,
+pub(super) struct Handshake {
+    pub(super) session: Session,
+    pub(super) incoming: Vec<u8>,
+    pub(super) outgoing: Vec<u8>,
     received: usize,
+    /// How many of the incoming bytes TLS has seen.
+    offered: usize,
 }
 
 // === impl Handshake ===
 
 impl Handshake {
-    fn new(session: Session, first: Vec<u8>) -> Self {
+    pub(super) fn new(session: Session, first: Vec<u8>) -> Self {
         Self {
             session,
             received: first.len(),
             incoming: first,
             outgoing: Vec::new(),
+            offered: 0,
         }
     }
 
     /// Goes on until the keys are agreed; the last flight stays in `outgoing`.
-    async fn run(&mut self, stream: &TcpStream) -> Result<(), TlsError> {
-        // The ticket is asked for last: rustls looks at no more of the peer's bytes while it has something to say.
+    ///
+    /// TLS sees record after record: what follows the last one of the handshake is not its business any more.
+    pub(super) async fn run(&mut self, stream: &TcpStream) -> Result<(), TlsError> {
         while self.session.state().is_handshaking() || self.session.state().wants_write() {
-            let (used, stop) = self.session.step(&mut self.incoming, &mut self.outgoing);
+            let seen = &mut self.incoming[..self.offered];
+            let (used, stop) = self.session.step(seen, &mut self.outgoing);
             self.incoming.drain(..used);
+            self.offered -= used;
             match stop {
                 Ok(Stop::Nowhere) => {}
                 Ok(Stop::Blocked) if !self.session.state().is_handshaking() => {}
-                Ok(Stop::Blocked) => {
-                    send(stream, &mut self.outgoing).await?;
-                    self.receive(stream).await?;
-                }
+                Ok(Stop::Blocked) => match next_record(&self.incoming, self.offered) {
+                    Some(end) => self.offered = end,
+                    None => {
+                        send(stream, &mut self.outgoing).await?;
+                        self.receive(stream).await?;
+                    }
+                },
                 Ok(Stop::Broken) => return Err(TlsError::Hasty),
                 Err(error) => {
                     self.tell_alert(stream);
@@ -135,6 +145,19 @@ impl Handshake {
             unsent: self.outgoing,
             records: self.session.into_records()?,
         })
+    }
+}
+
+/// Where the record that begins at `start` ends, if it is whole; what is no record is left to TLS to refuse.
+fn next_record(incoming: &[u8], start: usize) -> Option<usize> {
+    let rest = incoming.get(start..).filter(|rest| !rest.is_empty())?;
+    match *rest {
+        [20..=23, 3, _, high, low, ..] => {
+            let end = start + HEADER + usize::from(u16::from_be_bytes([high, low]));
+            (end <= incoming.len()).then_some(end)
+        }
+        [20..=23] | [20..=23, 3] | [20..=23, 3, _] | [20..=23, 3, _, _] => None,
+        _ => Some(incoming.len()),
     }
 }
 

@@ -7,7 +7,9 @@
 //! Keys are made here and stay here: a CA sees a request that the key has signed, never the key.
 
 mod embedded;
+mod grpc;
 mod keeper;
+pub mod message;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::SystemTime};
 use tokio::sync::mpsc;
 
 pub use embedded::Embedded;
+pub use grpc::{Attendee, Reception, Remote, serve};
 pub use keeper::{IssueStatus, Keeper};
 
 use super::{AuthorityId, DenyList};
@@ -104,6 +107,14 @@ pub enum CaError {
     /// Its token cannot be read.
     #[error("the token of the CA cannot be used")]
     Token(#[from] super::InvalidToken),
+    /// There is no token.
+    #[error("cannot read the token in {}", path.display())]
+    TokenFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// It cannot be reached.
     #[error("cannot connect to the CA at {address}")]
     Connect {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm};
 use rustls::{crypto::aws_lc_rs::sign::any_ecdsa_type, pki_types::PrivatePkcs8KeyDer, sign::SigningKey};
 
 use super::TlsCause;
@@ -42,6 +42,16 @@ impl PodKey {
     pub(super) fn signer(&self) -> Result<Arc<dyn SigningKey>, KeyError> {
         let der = PrivatePkcs8KeyDer::from(self.0.serialized_der()).into();
         any_ecdsa_type(&der).map_err(|error| KeyError::Unusable(TlsCause(error)))
+    }
+}
+
+impl PublicKeyData for PodKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        PublicKeyData::algorithm(&self.0)
     }
 }
 

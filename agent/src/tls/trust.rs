@@ -1,6 +1,6 @@
 //! Whom this agent believes: the roots, the trust domain, and who is denied although a root has signed.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use rustls::{RootCertStore, client::danger::ServerCertVerifier, server::danger::ClientCertVerifier};
 
@@ -9,7 +9,7 @@ use super::{
     certificate::{PodCertificate, authority_of},
     verify::{ClientVerifier, ServerVerifier},
 };
-use crate::model::{Identity, PodUid};
+use crate::model::{Identity, InvalidIdentity, PodUid};
 
 /// Whose certificates are refused although they are valid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,20 @@ pub enum Denial {
     Pod(PodUid),
     /// One certificate.
     Serial(Serial),
+}
+
+/// Why a text is no denial.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDenial {
+    /// It names no kind.
+    #[error("a denial is `node`, `identity`, `pod` or `serial`, and a name")]
+    Form,
+    /// The identity is none.
+    #[error(transparent)]
+    Identity(#[from] InvalidIdentity),
+    /// The serial number is none.
+    #[error(transparent)]
+    Serial(#[from] InvalidCertificate),
 }
 
 /// All denials.
@@ -137,6 +151,11 @@ impl DenyList {
         node.into_iter().chain(others).find(|denial| self.0.contains(denial))
     }
 
+    /// Whether a node is denied.
+    pub fn has_node(&self, node: &Arc<str>) -> bool {
+        self.0.contains(&Denial::Node(Arc::clone(node)))
+    }
+
     /// Its entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Denial> {
         self.0.iter()
@@ -146,6 +165,22 @@ impl DenyList {
 impl FromIterator<Denial> for DenyList {
     fn from_iter<I: IntoIterator<Item = Denial>>(denials: I) -> Self {
         Self(denials.into_iter().collect())
+    }
+}
+
+impl FromStr for Denial {
+    type Err = InvalidDenial;
+
+    /// Takes what [`fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, InvalidDenial> {
+        let (kind, name) = text.split_once(' ').ok_or(InvalidDenial::Form)?;
+        match kind {
+            "node" => Ok(Self::Node(name.into())),
+            "identity" => Ok(Self::Identity(name.parse()?)),
+            "pod" => Ok(Self::Pod(PodUid::new(name))),
+            "serial" => Ok(Self::Serial(name.parse()?)),
+            _ => Err(InvalidDenial::Form),
+        }
     }
 }
 

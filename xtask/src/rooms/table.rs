@@ -67,6 +67,11 @@ pub(super) const ROOMS: &[Room] = &[
         imports: Imports::Only(&["model", "telemetry"]),
     },
     Room {
+        // It issues what tls signs, for the pods that the manifests name.
+        name: "ca",
+        imports: Imports::Only(&["model", "net", "telemetry", "tls", "cluster"]),
+    },
+    Room {
         name: "cli",
         imports: Imports::Only(&["model", "net", "kernel", "telemetry", "cluster", "config"]),
     },
@@ -147,6 +152,10 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     Confined {
         krate: "aws_lc_rs",
+        rooms: &["tls"],
+    },
+    Confined {
+        krate: "tonic",
         rooms: &["tls"],
     },
     Confined {

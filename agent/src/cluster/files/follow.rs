@@ -82,7 +82,7 @@ struct Follower {
 }
 
 /// The watch on the folder.
-struct Watched {
+pub(super) struct Watched {
     path: PathBuf,
     watcher: RecommendedWatcher,
     /// Device and inode of what is watched: a folder that is replaced as a whole must be watched anew.
@@ -121,15 +121,7 @@ impl Follower {
 
     /// Waits until the folder has changed and been quiet for a moment; false when nobody listens any more.
     fn wait_for_change(&self) -> bool {
-        let rescan = if self.folder.is_there() { RESCAN } else { RETRY };
-        match self.woken.recv_timeout(rescan) {
-            Ok(()) => {
-                let latest = Instant::now() + LONGEST_BURST;
-                while Instant::now() < latest && self.woken.recv_timeout(QUIET).is_ok() {}
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(RESCAN),
-        }
+        wait_for_quiet(&self.woken, self.folder.is_there());
         !self.updates.is_closed()
     }
 
@@ -164,7 +156,7 @@ impl Follower {
 
 impl Watched {
     /// Watches nothing yet.
-    fn new(path: PathBuf, wake: mpsc::Sender<()>) -> Result<Self, Error> {
+    pub(super) fn new(path: PathBuf, wake: mpsc::Sender<()>) -> Result<Self, Error> {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Errors wake too: they tell of lost events.
             if event.is_ok_and(|event| is_only_a_look(event.kind)) {
@@ -185,7 +177,7 @@ impl Watched {
     }
 
     /// Watches a folder that must be there.
-    fn start(&mut self) -> Result<(), Error> {
+    pub(super) fn start(&mut self) -> Result<(), Error> {
         self.watch().map_err(|source| Error::Watch {
             path: self.path.clone(),
             source,
@@ -193,7 +185,7 @@ impl Watched {
     }
 
     /// Watches anew where the path leads to another folder than before; the next rescan tries again where that fails.
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         if identity(&self.path) == self.identity {
             return;
         }
@@ -206,6 +198,19 @@ impl Watched {
     fn watch(&mut self) -> notify::Result<()> {
         self.identity = identity(&self.path);
         self.watcher.watch(&self.path, RecursiveMode::NonRecursive)
+    }
+}
+
+/// Waits until something has woken and all is quiet again, or until it is time to look without being told to.
+pub(super) fn wait_for_quiet(woken: &Receiver<()>, is_there: bool) {
+    let rescan = if is_there { RESCAN } else { RETRY };
+    match woken.recv_timeout(rescan) {
+        Ok(()) => {
+            let latest = Instant::now() + LONGEST_BURST;
+            while Instant::now() < latest && woken.recv_timeout(QUIET).is_ok() {}
+        }
+        Err(RecvTimeoutError::Timeout) => {}
+        Err(RecvTimeoutError::Disconnected) => thread::sleep(RESCAN),
     }
 }
 

@@ -5,13 +5,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::rand;
 use tokio::sync::mpsc;
 
 use super::{AHEAD, Answer, Ask, Attendance, Bundle, Ca, CaError, Outcome, Word};
 use crate::{
     model::Identity,
-    tls::{Authority, AuthorityError, DenyList, Grant, ProvenKey, Validity},
+    tls::{Authority, AuthorityError, DenyList, Grant, ProvenKey, Validity, random_mesh},
 };
 
 /// A CA within the agent: its root is made at the start, in memory, and no other agent believes it.
@@ -32,14 +31,12 @@ struct Root {
 impl Embedded {
     /// Makes the root; certificates live for `life`.
     pub fn create(trust_domain: &str, node: &str, life: Duration) -> Result<Self, AuthorityError> {
-        let mut mesh = [0; 16];
-        rand::fill(&mut mesh).map_err(|_unspecified| AuthorityError::Random)?;
         Ok(Self(Arc::new(Root {
             authority: Authority::create(trust_domain, Validity::starting(SystemTime::now(), ROOT_LIFE))?,
             trust_domain: trust_domain.into(),
             node: node.into(),
             life,
-            mesh,
+            mesh: random_mesh()?,
         })))
     }
 

@@ -1,0 +1,23 @@
+//! `weft ca`: issues the certificates of pods to the agents of their nodes, and does nothing else.
+//!
+//! ```text
+//! agent ──token──▶ Server ──ask──▶ admit (roster) ──▶ Authority ──▶ certificate, audit line
+//!                     ▲
+//!     weft ca token, rotate, deny, allow ──▶ Folder (state) ──followed──┘
+//! ```
+//!
+//! Commands edit the state folder under its lock, whether or not a CA runs; a running one follows it, and pushes what has
+//! changed to its agents.
+
+mod admit;
+mod command;
+mod error;
+mod folder;
+mod live;
+mod rotate;
+mod server;
+mod state;
+
+pub use command::{Shown, ShownToken, change_denials, make_token, rotate, show};
+pub use error::CaServerError;
+pub use server::{Server, Settings};

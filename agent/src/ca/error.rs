@@ -1,0 +1,62 @@
+//! What can go wrong in a CA.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use crate::tls::{AuthorityError, InvalidToken};
+
+/// Why a CA cannot do what it is told.
+#[derive(Debug, thiserror::Error)]
+pub enum CaServerError {
+    /// The state cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others than its owner may look into the state.
+    #[error("{} may be read or written by others than its owner (mode {mode:04o}): `chmod {wanted:o}` it, and think about who has seen the keys", path.display())]
+    Loose {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What it should be.
+        wanted: u32,
+    },
+    /// The state is not understood.
+    #[error("{} is not the state of a CA of this version", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A part of the state means nothing.
+    #[error("the state's {0} cannot be used")]
+    Senseless(&'static str),
+    /// There is no state yet.
+    #[error("there is no CA in {}: `weft ca` makes one at its first start", path.display())]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A root cannot be made or used.
+    #[error("a root cannot be used")]
+    Authority(#[from] AuthorityError),
+    /// A token cannot be made.
+    #[error("the token cannot be made")]
+    Token(#[from] InvalidToken),
+    /// There is nothing of this name on the deny-list.
+    #[error("the deny-list has no {0}")]
+    NotDenied(String),
+    /// There is no port to listen on.
+    #[error("cannot listen at {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
