@@ -28,6 +28,7 @@ mod rounds;
 mod target;
 mod topology;
 mod weft;
+mod workloads;
 
 use std::{fs, path::PathBuf, thread, time::Duration};
 
@@ -36,6 +37,7 @@ use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 
 use self::{
+    load::Load,
     report::Report,
     target::{Kind, Plan},
     topology::Topology,
@@ -53,7 +55,7 @@ use crate::{
 /// Needs root. Every target is up at the same time and measured in turn; proxies share one CPU, load and servers another.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --json target/bench.json\n  cargo xtask bench --only floor,weft --rounds 9"
+    after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --json target/bench.json\n  cargo xtask bench --only floor,weft --load bulk,connections --rounds 9 --brief"
 )]
 pub(crate) struct Bench {
     /// Write all samples and figures here too
@@ -72,6 +74,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "TARGETS", value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
 
+    /// Measure only under these loads
+    #[arg(long, value_name = "LOADS", value_enum, value_delimiter = ',')]
+    load: Vec<Load>,
+
     /// Leave out memory and the time that enrolment takes
     #[arg(long)]
     brief: bool,
@@ -87,6 +93,11 @@ impl Bench {
         } else {
             self.only.clone()
         };
+        let loads = if self.load.is_empty() {
+            Load::ALL.to_vec()
+        } else {
+            self.load.clone()
+        };
         let mut timing = Timing::default();
         if kinds.contains(&Kind::Weft) {
             timing.step("kernel programs", build::kernel_programs)?;
@@ -101,7 +112,7 @@ impl Bench {
             println!("{version}");
         }
         let duration = Duration::from_secs(self.seconds);
-        let samples = timing.step("rounds", || rounds::measure(&mut plan, self.rounds, duration))?;
+        let samples = timing.step("rounds", || rounds::measure(&mut plan, &loads, self.rounds, duration))?;
         let mut memory = Vec::new();
         let mut enrolment = None;
         if !self.brief {

@@ -3,14 +3,17 @@
 //! What the API server would fill in is taken as it would be: the namespace `default`, slices from selectors, a UID from
 //! namespace and name, Ready where there is no status. A service's address must be written, since nothing allocates one.
 
+mod burst;
 mod collect;
 mod decode;
 mod document;
 mod folder;
 mod follow;
 mod offline;
+mod print;
 mod roster;
 mod suspect;
+mod watched;
 
 use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 

@@ -3,15 +3,14 @@
 use std::{fs, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
-use harness::{Addresses, Object};
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     program::{Cpu, Program},
     release,
     target::{Kind, Plan, Target, Way},
     topology::Topology,
+    workloads::Workloads,
 };
 
 /// What a way's proxies hold, in bytes.
@@ -67,48 +66,15 @@ fn connections(plan: &Plan<'_>, target: &Target<'_>, idle: u64) -> Result<Memory
     })
 }
 
-/// Adds 1,000 pods of another node, of ten in a service, and removes them again.
+/// Adds 1,000 pods of another node and removes them again.
 fn workloads(plan: &Plan<'_>, target: &Target<'_>, topology: &Topology) -> Result<u64> {
     println!("1,000 workloads");
     let before = plan.resident(target)?;
-    let manifests = topology.lab.manifests();
-    let objects: Vec<_> = (0..100).flat_map(service).collect();
-    for object in &objects {
-        manifests.apply(object);
-    }
+    let workloads = Workloads::write(topology.lab.manifests(), 1000);
     settle();
     let after = plan.resident(target)?;
-    for object in &objects {
-        manifests.delete(object);
-    }
+    drop(workloads);
     Ok(after.saturating_sub(before))
-}
-
-fn service(number: u8) -> Vec<Object> {
-    let app = format!("workload-{number}");
-    let pods = (0..10).map(|pod| {
-        let address = format!("10.200.{number}.{pod}");
-        Object::new(json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "namespace": "mesh",
-                "name": format!("{app}-{pod}"),
-                "uid": format!("00000000-0000-4000-9000-{number:06}{pod:06}"),
-                "labels": { "app": app },
-            },
-            "spec": { "nodeName": "elsewhere", "serviceAccountName": "default", "containers": [{ "name": "app" }] },
-            "status": {
-                "phase": "Running",
-                "podIP": address,
-                "podIPs": [{ "ip": address }],
-                "conditions": [{ "type": "Ready", "status": "True" }],
-            },
-        }))
-    });
-    let service =
-        Object::service(&format!("mesh/{app}"), Addresses::service(number + 100), &app).port("http", 80, 8080);
-    pods.chain([service]).collect()
 }
 
 /// The kernel's memory which sockets live in: objects, and pages of their buffers.

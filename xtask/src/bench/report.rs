@@ -75,6 +75,9 @@ impl Report {
     }
 
     fn load(&self, load: Load, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.samples.iter().any(|sample| sample.load == load) {
+            return Ok(());
+        }
         let errors: u64 = self
             .samples
             .iter()
@@ -153,13 +156,18 @@ impl fmt::Display for Report {
                 writeln!(f, "  {:24} {:.2} MB for 1,000 workloads", "", *bytes as f64 / 1e6)?;
             }
         }
-        if let Some(Enrolment { one, many }) = self.enrolment {
-            let pods = enrolment::MANY;
+        if let Some(Enrolment {
+            one,
+            one_of_crowd,
+            many,
+        }) = self.enrolment
+        {
+            let (pods, crowd) = (enrolment::MANY, enrolment::CROWD);
+            let milliseconds = |duration: Duration| number(Some(duration.as_secs_f64() * 1e3));
+            let [one, one_of_crowd, many] = [one, one_of_crowd, many].map(milliseconds);
             writeln!(
                 f,
-                "\nenrolment\n  one pod: {} ms, {pods} pods: {} ms",
-                one.as_millis(),
-                many.as_millis()
+                "\nenrolment\n  one pod: {one} ms, beside {crowd} others: {one_of_crowd} ms, {pods} pods: {many} ms"
             )?;
         }
         Ok(())

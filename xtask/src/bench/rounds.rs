@@ -31,13 +31,13 @@ pub(super) struct Sample {
 }
 
 /// Measures everything `rounds` times. Each round begins with another target.
-pub(super) fn measure(plan: &mut Plan<'_>, rounds: usize, duration: Duration) -> Result<Vec<Sample>> {
+pub(super) fn measure(plan: &mut Plan<'_>, loads: &[Load], rounds: usize, duration: Duration) -> Result<Vec<Sample>> {
     let folder = tempfile::tempdir()?;
     let targets = plan.targets.len();
     let mut samples = Vec::new();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
-        for load in Load::ALL {
+        for load in loads.iter().copied() {
             for turn in 0..targets {
                 let sample = sample(plan, (turn + round) % targets, load, duration, folder.path())?;
                 samples.push(Sample { round, ..sample });

@@ -16,7 +16,7 @@ use super::{
 use crate::model::{PolicyId, Problem, Severity};
 
 /// What one file holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct FileContent {
     /// Its entries, in their order.
     pub(super) entries: Vec<Entry>,

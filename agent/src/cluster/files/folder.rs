@@ -1,9 +1,8 @@
 //! The folder on disk: which files count, what they hold, and what they say together.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,6 +11,7 @@ use std::{
 use super::{
     collect::{Collected, FileContent, collect},
     decode::decode,
+    print::{Look, Print},
 };
 use crate::model::{Problem, Severity};
 
@@ -20,9 +20,18 @@ use crate::model::{Problem, Severity};
 pub(super) struct Folder {
     path: PathBuf,
     files: BTreeMap<Arc<Path>, FileContent>,
-    hashes: BTreeMap<Arc<Path>, u64>,
+    prints: BTreeMap<Arc<Path>, Print>,
     unlistable: Option<Problem>,
     collected: Collected,
+}
+
+/// What may differ from what was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// These entries of the folder.
+    Entries(BTreeSet<PathBuf>),
+    /// Anything.
+    Anything,
 }
 
 // === impl Folder ===
@@ -32,7 +41,7 @@ impl Folder {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let mut folder = Self::unread(path);
         let listed = list(&folder.path)?;
-        folder.read(listed);
+        folder.read_all(listed);
         folder.collect();
         Ok(folder)
     }
@@ -40,7 +49,7 @@ impl Folder {
     /// Reads the folder, which may be away.
     pub(super) fn open_or_away(path: PathBuf) -> Self {
         let mut folder = Self::unread(path);
-        folder.refresh();
+        folder.refresh(&Changed::Anything);
         folder
     }
 
@@ -52,7 +61,7 @@ impl Folder {
     fn unread(path: PathBuf) -> Self {
         Self {
             files: BTreeMap::new(),
-            hashes: BTreeMap::new(),
+            prints: BTreeMap::new(),
             unlistable: None,
             collected: Collected::default(),
             path,
@@ -64,18 +73,11 @@ impl Folder {
         &self.collected
     }
 
-    /// Reads everything again and says whether anything differs.
-    ///
-    /// All files are read, not those alone which the kernel says have changed: a second write within one tick of the clock
-    /// leaves no other trace, and 1,000 small files take some milliseconds.
-    pub(super) fn refresh(&mut self) -> bool {
-        let differs = match list(&self.path) {
-            Ok(listed) => self.read(listed) | self.unlistable.take().is_some(),
-            Err(error) => {
-                let reason = format!("cannot be listed: {error}; the last good state is kept");
-                let problem = whole_file(&self.path, reason);
-                self.unlistable.replace(problem.clone()) != Some(problem)
-            }
+    /// Reads what has changed and says whether anything differs.
+    pub(super) fn refresh(&mut self, changed: &Changed) -> bool {
+        let differs = match changed {
+            Changed::Entries(entries) => self.read_entries(entries),
+            Changed::Anything => self.rescan(),
         };
         if differs {
             self.collect();
@@ -83,51 +85,85 @@ impl Folder {
         differs
     }
 
-    fn read(&mut self, listed: Vec<PathBuf>) -> bool {
-        let mut differs = false;
-        let mut before = std::mem::take(&mut self.files);
-        for path in listed {
-            let path: Arc<Path> = path.into();
-            let old = before.remove(&path);
-            let new = match fs::read_to_string(&path) {
-                Ok(text) => {
-                    let hash = hash(&text);
-                    match old {
-                        Some(old) if old.unreadable.is_none() && self.hashes.get(&path) == Some(&hash) => old,
-                        Some(_) | None => {
-                            differs = true;
-                            self.hashes.insert(Arc::clone(&path), hash);
-                            FileContent {
-                                entries: decode(&path, &text),
-                                unreadable: None,
-                            }
-                        }
-                    }
-                }
-                // Removed since it was listed.
-                Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(&path).is_err() => {
-                    differs |= old.is_some();
-                    continue;
-                }
-                Err(error) => {
-                    let kept = if old.is_some() {
-                        "; its last good state is kept"
-                    } else {
-                        ""
-                    };
-                    let problem = whole_file(&path, format!("cannot be read: {error}{kept}"));
-                    let (entries, told) = old.map_or_else(Default::default, |old| (old.entries, old.unreadable));
-                    differs |= told.is_none();
-                    FileContent {
-                        entries,
-                        unreadable: Some(told.unwrap_or(problem)),
-                    }
-                }
-            };
-            self.files.insert(path, new);
+    /// Reads the entries that count, and all links: what these lead to changes without a word about them, as when the
+    /// `..data` of a mounted ConfigMap is swapped.
+    fn read_entries(&mut self, entries: &BTreeSet<PathBuf>) -> bool {
+        let links = self.prints.iter().filter(|(_, print)| print.is_link());
+        let links: Vec<Arc<Path>> = links.map(|(path, _)| Arc::clone(path)).collect();
+        let named = entries.iter().filter(|path| is_manifest(path));
+        let named = named.map(|path| Arc::from(path.as_path()));
+        let read: BTreeSet<Arc<Path>> = named.chain(links).collect();
+        read.into_iter()
+            .fold(false, |differs, path| self.read(path, Look::Always) | differs)
+    }
+
+    fn rescan(&mut self) -> bool {
+        match list(&self.path) {
+            Ok(listed) => self.read_all(listed) | self.unlistable.take().is_some(),
+            Err(error) => {
+                let reason = format!("cannot be listed: {error}; the last good state is kept");
+                let problem = whole_file(&self.path, reason);
+                self.unlistable.replace(problem.clone()) != Some(problem)
+            }
         }
-        self.hashes.retain(|path, _| self.files.contains_key(path));
-        differs || !before.is_empty()
+    }
+
+    fn read_all(&mut self, listed: BTreeSet<Arc<Path>>) -> bool {
+        let gone = self.files.keys().filter(|path| !listed.contains(*path));
+        let gone: Vec<Arc<Path>> = gone.cloned().collect();
+        let removed = gone.iter().fold(false, |differs, path| self.forget(path) | differs);
+        listed
+            .into_iter()
+            .fold(removed, |differs, path| self.read(path, Look::IfTouched) | differs)
+    }
+
+    /// Reads one file and says whether it holds something else than before.
+    fn read(&mut self, path: Arc<Path>, look: Look) -> bool {
+        let old = self.prints.get(&path);
+        match Print::take(&path, look, old) {
+            Ok(None) => false,
+            Ok(Some((print, text))) => {
+                let same = old.is_some_and(|old| old.same_text(&print));
+                self.prints.insert(Arc::clone(&path), print);
+                let known = self.files.get(&path);
+                if same && known.is_some_and(|content| content.unreadable.is_none()) {
+                    return false;
+                }
+                let content = FileContent {
+                    entries: decode(&path, &text),
+                    unreadable: None,
+                };
+                self.files.insert(path, content);
+                true
+            }
+            // Removed, or no file at all: pipes and devices are left alone.
+            Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(&path).is_err() => {
+                self.forget(&path)
+            }
+            Err(error) if error.kind() == ErrorKind::Unsupported => self.forget(&path),
+            Err(error) => self.keep(path, &error),
+        }
+    }
+
+    fn forget(&mut self, path: &Path) -> bool {
+        self.prints.remove(path);
+        self.files.remove(path).is_some()
+    }
+
+    /// Keeps what was read of a file before it became unreadable, and tells of it once.
+    fn keep(&mut self, path: Arc<Path>, error: &io::Error) -> bool {
+        let kept = if self.files.contains_key(&path) {
+            "; its last good state is kept"
+        } else {
+            ""
+        };
+        self.prints.entry(Arc::clone(&path)).or_default().note_link(&path);
+        let content = self.files.entry(Arc::clone(&path)).or_default();
+        if content.unreadable.is_some() {
+            return false;
+        }
+        content.unreadable = Some(whole_file(&path, format!("cannot be read: {error}{kept}")));
+        true
     }
 
     fn collect(&mut self) {
@@ -137,29 +173,23 @@ impl Folder {
     }
 }
 
-/// The files that count: `*.yaml`, `*.yml`, `*.json` of the folder itself, links followed, hidden ones left out, as
-/// mounted ConfigMaps have them.
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let manifest = path
-            .extension()
-            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|it| extension == *it));
-        if manifest && !hidden && is_file_or_dangling(&path) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+/// The files that count, those of the folder itself.
+fn list(folder: &Path) -> io::Result<BTreeSet<Arc<Path>>> {
+    fs::read_dir(folder)?
+        .map(|entry| Ok(Arc::from(entry?.path())))
+        .filter(|path: &io::Result<Arc<Path>>| path.as_ref().map_or(true, |path| is_manifest(path)))
+        .collect()
 }
 
-/// A link that leads nowhere is a file that cannot be read, which is told; pipes and devices are left alone.
-fn is_file_or_dangling(path: &Path) -> bool {
-    fs::metadata(path).map_or(true, |metadata| metadata.is_file())
+/// `*.yaml`, `*.yml` and `*.json` count, but not the hidden ones, as mounted ConfigMaps have them.
+fn is_manifest(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    let manifest = path
+        .extension()
+        .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|it| extension == *it));
+    manifest && !hidden
 }
 
 fn whole_file(path: &Path, reason: String) -> Problem {
@@ -171,10 +201,4 @@ fn whole_file(path: &Path, reason: String) -> Problem {
         field: None,
         reason,
     }
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

@@ -13,7 +13,10 @@ use std::{
 use tempfile::TempDir;
 use tokio::{sync::watch::Receiver, time::timeout};
 
-use super::{folder::Folder, *};
+use super::{
+    folder::{Changed, Folder},
+    *,
+};
 use crate::model::{ObjectName, sample::NODE};
 
 /// A folder that an agent follows.
@@ -82,6 +85,15 @@ fn told(folder: &Path, problems: &[Problem]) -> Vec<String> {
         .collect()
 }
 
+fn ports(folder: &Folder) -> Vec<u16> {
+    let services = folder.collected().objects.services.values();
+    services.map(|service| service.service.ports[0].port).collect()
+}
+
+fn entries(folder: &TempDir, names: &[&str]) -> Changed {
+    Changed::Entries(names.iter().map(|name| folder.path().join(name)).collect())
+}
+
 #[tokio::test]
 async fn the_first_update_holds_all_files_and_documents() {
     let several = format!("{}---\n{}", service("a", "80"), service("b", "81"));
@@ -141,6 +153,15 @@ async fn a_config_map_that_is_swapped_is_followed() {
     symlink("..2", followed.path("..data_tmp")).unwrap();
     fs::rename(followed.path("..data_tmp"), followed.path("..data")).unwrap();
     followed.sees(&["a:81"]).await;
+}
+
+#[tokio::test]
+async fn an_object_whose_file_is_renamed_never_goes() {
+    let mut followed = Followed::new(&[("a.yaml", &service("a", "80"))]);
+    fs::rename(followed.path("a.yaml"), followed.path("b.yaml")).unwrap();
+    followed.write("b.yaml", &service("a", "81"));
+    let update = followed.sees(&["a:81"]).await;
+    assert_eq!(update.mesh.generation, 2);
 }
 
 #[tokio::test]
@@ -254,15 +275,15 @@ fn a_file_that_cannot_be_read_keeps_its_last_good_state() {
     let file = followed.path().join("a.yaml");
     fs::remove_file(&file).unwrap();
     symlink("nowhere", &file).unwrap();
-    assert!(folder.refresh());
+    assert!(folder.refresh(&Changed::Anything));
     assert_eq!(
         told(followed.path(), &folder.collected().problems),
         ["a.yaml: cannot be read: No such file or directory (os error 2); its last good state is kept"]
     );
     assert_eq!(folder.collected().objects.services.len(), 1);
-    assert!(!folder.refresh(), "it is told once");
+    assert!(!folder.refresh(&Changed::Anything), "it is told once");
     fs::remove_file(&file).unwrap();
-    assert!(folder.refresh());
+    assert!(folder.refresh(&Changed::Anything));
     assert_eq!(folder.collected().objects.services.len(), 0);
 }
 
@@ -271,7 +292,7 @@ fn a_folder_that_cannot_be_listed_keeps_its_last_good_state() {
     let followed = mk_folder(&[("a.yaml", &service("a", "80"))]);
     let mut folder = Folder::open(followed.path().into()).unwrap();
     fs::remove_dir_all(followed.path()).unwrap();
-    assert!(folder.refresh());
+    assert!(folder.refresh(&Changed::Anything));
     assert_eq!(
         (
             folder.collected().objects.services.len(),
@@ -279,9 +300,9 @@ fn a_folder_that_cannot_be_listed_keeps_its_last_good_state() {
         ),
         (1, 1)
     );
-    assert!(!folder.refresh(), "it is told once");
+    assert!(!folder.refresh(&Changed::Anything), "it is told once");
     fs::create_dir(followed.path()).unwrap();
-    assert!(folder.refresh());
+    assert!(folder.refresh(&Changed::Anything));
     assert_eq!(
         (
             folder.collected().objects.services.len(),
@@ -289,6 +310,52 @@ fn a_folder_that_cannot_be_listed_keeps_its_last_good_state() {
         ),
         (0, 0)
     );
+}
+
+#[test]
+fn only_the_entries_that_changed_are_read() {
+    let followed = mk_folder(&[("a.yaml", &service("a", "80")), ("b.yaml", &service("b", "90"))]);
+    let mut folder = Folder::open(followed.path().into()).unwrap();
+    for (name, port) in [("a", "81"), ("b", "91")] {
+        fs::write(followed.path().join(name).with_extension("yaml"), service(name, port)).unwrap();
+    }
+    assert!(folder.refresh(&entries(&followed, &["a.yaml"])));
+    assert_eq!(ports(&folder), [81, 90]);
+    assert!(!folder.refresh(&entries(&followed, &["a.yaml"])), "it is as it was");
+    // What was written so lately is read whatever its stamp says.
+    assert!(folder.refresh(&Changed::Anything));
+    assert_eq!(ports(&folder), [81, 91]);
+}
+
+#[test]
+fn entries_that_are_no_manifests_or_have_gone_are_no_files() {
+    let followed = mk_folder(&[("a.yaml", &service("a", "80")), ("b.txt", &service("b", "90"))]);
+    let mut folder = Folder::open(followed.path().into()).unwrap();
+    fs::create_dir(followed.path().join("c.yaml")).unwrap();
+    assert!(!folder.refresh(&entries(&followed, &["b.txt", "c.yaml", "d.yaml", ".e.yaml"])));
+    fs::remove_file(followed.path().join("a.yaml")).unwrap();
+    assert!(folder.refresh(&entries(&followed, &["a.yaml"])));
+    assert_eq!(ports(&folder), [0; 0]);
+}
+
+#[test]
+fn what_links_lead_to_is_read_at_each_change() {
+    let followed = mk_folder(&[("a.yaml", &service("a", "80"))]);
+    let elsewhere = mk_folder(&[("b", &service("b", "90"))]);
+    let (link, target) = (followed.path().join("b.yaml"), elsewhere.path().join("b"));
+    symlink(&target, link).unwrap();
+    let mut folder = Folder::open(followed.path().into()).unwrap();
+    fs::write(&target, service("b", "91")).unwrap();
+    assert!(folder.refresh(&entries(&followed, &["..data"])));
+    assert_eq!(ports(&folder), [80, 91]);
+    fs::remove_file(&target).unwrap();
+    assert!(folder.refresh(&entries(&followed, &["..data"])));
+    fs::write(&target, service("b", "92")).unwrap();
+    assert!(
+        folder.refresh(&entries(&followed, &["..data"])),
+        "also after it led nowhere"
+    );
+    assert_eq!(ports(&folder), [80, 92]);
 }
 
 #[test]
