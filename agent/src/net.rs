@@ -40,6 +40,7 @@ pub use queue::unacknowledged;
 pub use route::{LocalDefault, default_device};
 pub use rule::{Packets, Rule};
 pub use silence::{SendPolicy, SendVerdict};
-pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, transparent, tune};
+use socket::transparent;
+pub use socket::{Family, Liveness, Mark, outbound, reset_on_close, tune};
 pub use spoken::{Spoken, spoken};
 pub use sysctl::Sysctl;

@@ -75,13 +75,13 @@ impl Default for Liveness {
 pub fn outbound(netns: &NetNs, family: Family, mark: Mark) -> Result<TcpSocket, NetError> {
     let socket = netns.run(|| stream(family))??;
     socket.set_mark(mark.0).map_err(NetError::call("SO_MARK"))?;
-    Ok(into_tokio(socket))
+    Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
 /// Makes a socket that connects from a namespace in the name of `client`, an address which is not of that namespace.
 ///
 /// `SO_REUSEADDR` lets many such sockets share one address and port towards different peers.
-pub fn transparent(netns: &NetNs, client: SocketAddr, mark: Mark) -> Result<TcpSocket, NetError> {
+pub(super) fn transparent(netns: &NetNs, client: SocketAddr, mark: Mark) -> Result<Socket, NetError> {
     let family = Family::of(client);
     let socket = netns.run(|| stream(family))??;
     socket.set_mark(mark.0).map_err(NetError::call("SO_MARK"))?;
@@ -91,7 +91,7 @@ pub fn transparent(netns: &NetNs, client: SocketAddr, mark: Mark) -> Result<TcpS
         address: client,
         source,
     })?;
-    Ok(into_tokio(socket))
+    Ok(socket)
 }
 
 /// Sets what every proxied connection needs: no delay of small writes, and an end for dead peers.
@@ -123,8 +123,4 @@ pub(super) fn set_transparent(socket: &Socket, family: Family) -> Result<(), Net
         Family::V6 => socket.set_ip_transparent_v6(true),
     }
     .map_err(NetError::call("IP_TRANSPARENT"))
-}
-
-fn into_tokio(socket: Socket) -> TcpSocket {
-    TcpSocket::from_std_stream(socket.into())
 }

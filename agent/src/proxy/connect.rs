@@ -133,9 +133,9 @@ async fn to_app(
     // The client's own tuple lives in the application's namespace where it came from outside.
     let occupied = shared.ports.occupy(client, address);
     for _ in 0..MOST_PORTS_TRIED {
-        let Leg { socket, port } = Leg::open(&door.netns, &shared.ports, client, address, LEG_MARK).map_err(no_leg)?;
-        match within(LEG_PATIENCE, pin!(socket.connect(address))).await {
-            Some(Ok(stream)) => {
+        let leg = Leg::open(&door.netns, &shared.ports, client, address, LEG_MARK).map_err(no_leg)?;
+        match within(LEG_PATIENCE, pin!(leg.connect())).await {
+            Some(Ok((stream, port))) => {
                 // An end within one kernel never falls silent, so that this leg needs no probes (see `net::tune`).
                 let _ = stream.set_nodelay(true);
                 let ports = LegPorts {

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::io::AsyncReadExt as _;
 
 use super::{super::*, ip, namespace};
 
@@ -54,7 +54,9 @@ impl Pod {
             table: TABLE,
         };
         route.add(&netns).unwrap();
-        Sysctl::new("net/ipv4/tcp_fwmark_accept").write(&netns, "1").unwrap();
+        for sysctl in ["ipv4/tcp_fwmark_accept", "ipv4/fwmark_reflect", "ipv6/fwmark_reflect"] {
+            Sysctl::new(format!("net/{sysctl}")).write(&netns, "1").unwrap();
+        }
         Some(Self {
             netns,
             application: (own, 8080).into(),
@@ -88,12 +90,12 @@ fn serve_and_close_first(listener: TcpListener, connections: usize) -> thread::J
     })
 }
 
-async fn read_to_end(leg: Leg, application: SocketAddr) -> io::Result<SourcePort> {
-    let mut connection: TcpStream = leg.socket.connect(application).await?;
+async fn read_to_end(leg: Leg) -> io::Result<SourcePort> {
+    let (mut connection, port) = leg.connect().await?;
     let mut bytes = Vec::new();
     connection.read_to_end(&mut bytes).await?;
     assert_eq!(bytes, b"x");
-    Ok(leg.port)
+    Ok(port)
 }
 
 #[tokio::test]
@@ -104,9 +106,7 @@ async fn an_application_sees_the_clients_address() {
         };
         let application = serve_and_close_first(pod.listen(8080), 1);
 
-        let port = read_to_end(pod.leg(&SourcePorts::default()), pod.application)
-            .await
-            .unwrap();
+        let port = read_to_end(pod.leg(&SourcePorts::default())).await.unwrap();
 
         let seen = application.join().unwrap();
         assert_eq!(seen, [SocketAddr::new(pod.client.ip(), port.number())]);
@@ -122,7 +122,7 @@ async fn short_connections_beyond_the_number_of_ports_do_not_fail() {
     let application = serve_and_close_first(pod.listen(8080), 30_000);
 
     for _ in 0..30_000 {
-        read_to_end(pod.leg(&ports), pod.application).await.unwrap();
+        read_to_end(pod.leg(&ports)).await.unwrap();
     }
 
     application.join().unwrap();
@@ -138,11 +138,9 @@ async fn a_tuple_whose_time_wait_is_ours_is_used_again() {
         let source = SocketAddr::new(pod.client.ip(), 20_000);
 
         for _ in 0..3 {
-            let ours = transparent(&pod.netns, source, MARK)
-                .unwrap()
-                .connect(pod.application)
-                .await
-                .unwrap();
+            let ours = transparent(&pod.netns, source, MARK).unwrap();
+            // In progress, and done when the call returns.
+            let _ = ours.connect(&pod.application.into());
             let (theirs, _) = listener.accept().unwrap();
             drop(ours);
             drop(theirs);
@@ -156,9 +154,38 @@ async fn a_port_that_the_pod_listens_at_is_passed_over() {
     let Some(pod) = Pod::open("a_port_that_the_pod_listens_at_is_passed_over", Family::V4) else {
         return;
     };
-    let _in_the_way = [10_000, 10_001].map(|port| pod.listen(port));
+    let _in_the_way = [8080, 10_000, 10_001].map(|port| pod.listen(port));
 
-    assert_eq!(pod.leg(&SourcePorts::default()).port.number(), 10_002);
+    let (_connection, port) = pod.leg(&SourcePorts::default()).connect().await.unwrap();
+    assert_eq!(port.number(), 10_002);
+}
+
+#[tokio::test]
+async fn a_leg_to_nobody_is_refused() {
+    for family in [Family::V4, Family::V6] {
+        let Some(pod) = Pod::open("a_leg_to_nobody_is_refused", family) else {
+            return;
+        };
+        let refused = pod.leg(&SourcePorts::default()).connect().await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
+
+#[tokio::test]
+async fn a_leg_waits_for_an_application_whose_backlog_is_full() {
+    let Some(pod) = Pod::open("a_leg_waits_for_an_application_whose_backlog_is_full", Family::V4) else {
+        return;
+    };
+    let (listener, ports) = (pod.listen(8080), SourcePorts::default());
+    socket2::SockRef::from(&listener).listen(0).unwrap();
+    let _queued = pod.leg(&ports).connect().await.unwrap();
+    let waiting = tokio::spawn(pod.leg(&ports).connect());
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+
+    let _accepted = listener.accept().unwrap();
+    // The SYN that was dropped is sent again after a second.
+    assert!(waiting.await.unwrap().is_ok());
 }
 
 fn ip_time_wait(netns: &NetNs) -> bool {
