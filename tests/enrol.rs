@@ -10,7 +10,7 @@ use std::{
 use harness::{Agent, App, Family, Object, Pod, Talk, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::{Single, has_rule, is_captured, listeners, opened, wait_captured, wait_released};
+use crate::mesh::{Single, full_name, has_rule, is_captured, listeners, opened, wait_captured, wait_released};
 
 #[test]
 fn a_label_captures_new_connections_and_leaves_live_ones_alone() {
@@ -155,6 +155,38 @@ fn pods_that_cannot_be_captured_say_why() {
         assert_eq!(reason(&mesh.agent, pod), *why);
         assert!(!is_captured(&mesh.node, pod));
     }
+}
+
+#[test]
+fn a_pod_that_joins_waits_for_none_that_leaves() {
+    let mesh = Single::start();
+    mesh.lab.manifests().enrolled("leaves");
+    mesh.lab.manifests().plain("joins");
+    let leaver = mesh.pod("leaves/leaver");
+    let [joiner, heir] = ["joiner", "heir"].map(|name| mesh.node.pod(&format!("joins/{name}")).start_unannounced());
+    let inherited = leaver.object().value()["metadata"]["annotations"].clone();
+    let mut objects = [
+        joiner.object().clone(),
+        // Another name, the same namespace of the network.
+        heir.object().clone(),
+        Object::namespace("leaves"),
+        Object::namespace("joins").label("weft.dev/mesh", "enabled"),
+    ];
+    objects[1].value_mut()["metadata"]["annotations"] = inherited;
+    objects[1].value_mut()["status"] = leaver.object().value()["status"].clone();
+    let texts: Vec<_> = objects.iter().map(|object| object.value().to_string()).collect();
+    // Of doubles the first file counts.
+    mesh.lab.manifests().write("0.yaml", &texts.join("\n---\n"));
+
+    let captured = |pod: &Pod| format!("Pod captured pod={}", full_name(pod));
+    let released = format!("Pod released pod={}", full_name(&leaver));
+    wait::until(wait::PATIENCE, "the heir captured", || {
+        mesh.agent.logged().contains(&captured(&heir))
+    });
+    let log = mesh.agent.logged();
+    let at = |line: &str| log.rfind(line).unwrap_or_else(|| panic!("{line} in\n{log}"));
+    assert!(at(&captured(&joiner)) < at(&released), "{log}");
+    assert!(at(&released) < at(&captured(&heir)), "{log}");
 }
 
 #[test]

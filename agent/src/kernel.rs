@@ -22,6 +22,7 @@ pub mod feature;
 mod heartbeat;
 mod hold;
 pub mod inspect;
+mod leave;
 mod locate;
 mod log;
 mod maps;

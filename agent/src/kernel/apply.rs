@@ -10,6 +10,7 @@ use super::{
     desired::{Current, Desired, Known, Plan, Terms},
     error::CaptureError,
     hold::Released,
+    leave::IN_FLIGHT,
     locate::{Namespaces, Waiting},
     maps::PodMaps,
     run::Stopped,
@@ -47,20 +48,19 @@ impl Kernel {
         for prefix in include {
             said("What is inside the cluster cannot be added", self.maps.include(prefix));
         }
-        self.release(release, desired, changes).await?;
+        let leaving = self.let_go(release);
         for (uid, terms) in adjust {
             self.adjust(&uid, terms);
         }
         self.waiting.retain(|uid, _| desired.pods.contains_key(uid));
         let namespaces = Namespaces::default();
-        for pod in capture {
-            let now = Instant::now();
-            if self.waiting.get(&pod.uid).is_none_or(|waiting| waiting.next() <= now) {
-                self.capture(pod, &namespaces, changes, tell).await?;
-                // Heartbeat and others run on the same thread.
-                yield_now().await;
-            }
-        }
+        // Nobody waits for those who leave but a pod that takes over the namespace of one.
+        let (heirs, others): (Vec<_>, Vec<_>) = capture
+            .into_iter()
+            .partition(|pod| leaving.has_namespace_of(pod, &namespaces));
+        self.capture_all(others, &namespaces, changes, tell).await?;
+        self.end(leaving, desired, changes).await?;
+        self.capture_all(heirs, &namespaces, changes, tell).await?;
         for prefix in exclude {
             said(
                 "What is inside the cluster cannot be removed",
@@ -175,6 +175,24 @@ impl Kernel {
         }
     }
 
+    async fn capture_all(
+        &mut self,
+        pods: Vec<Arc<Pod>>,
+        namespaces: &Namespaces,
+        changes: &mpsc::Sender<Change>,
+        tell: &Tell,
+    ) -> Result<(), Stopped> {
+        for pod in pods {
+            let now = Instant::now();
+            if self.waiting.get(&pod.uid).is_none_or(|waiting| waiting.next() <= now) {
+                self.capture(pod, namespaces, changes, tell).await?;
+                // Heartbeat and others run on the same thread.
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
     async fn capture(
         &mut self,
         pod: Arc<Pod>,
@@ -255,62 +273,7 @@ impl Kernel {
         }
     }
 
-    /// Ends captures. What is marked already finds the listeners still there, and then nobody is marked any longer.
-    async fn release(
-        &mut self,
-        release: Vec<(PodUid, Departure)>,
-        desired: &Desired,
-        changes: &mpsc::Sender<Change>,
-    ) -> Result<(), Stopped> {
-        if release.is_empty() {
-            return Ok(());
-        }
-        for (uid, _) in &release {
-            let cookie = match self.captures.get(uid) {
-                Some(capture) => {
-                    said("Pod cannot be let in", capture.let_in());
-                    Some(capture.cookie)
-                }
-                None => self.pinned_cookie(uid),
-            };
-            if let Some(cookie) = cookie {
-                said("Pod cannot be let go", self.maps.leave(cookie));
-            }
-        }
-        if release.iter().any(|(_, departure)| *departure == Departure::Left) {
-            sleep(IN_FLIGHT).await;
-        }
-        for (uid, departure) in release {
-            match self.captures.remove(&uid) {
-                Some(capture) => {
-                    tracing::info!(pod = %capture.pod.name, ?departure, "Pod released");
-                    said("Capture of a pod cannot be undone", capture.release());
-                    let change = Change::Down { uid, departure };
-                    changes.send(change).await?;
-                }
-                None => self.discard(&uid, desired),
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what an agent before this one left of a pod that is not to be captured.
-    fn discard(&mut self, uid: &PodUid, desired: &Desired) {
-        let cookie = self.pinned_cookie(uid);
-        self.pinned.remove(uid);
-        said("Pins of a pod cannot be removed", self.pins.pod(uid).remove());
-        let Some(pod) = desired.others.get(uid) else {
-            return;
-        };
-        // A namespace that is not found any longer has taken its rules and routes with it.
-        if let Ok(netns) = Namespaces::default().of(pod)
-            && netns.cookie().ok() == cookie
-        {
-            said("Rules and routes of a pod cannot be removed", super::remove(&netns));
-        }
-    }
-
-    fn pinned_cookie(&self, uid: &PodUid) -> Option<Cookie> {
+    pub(super) fn pinned_cookie(&self, uid: &PodUid) -> Option<Cookie> {
         let maps = PodMaps::open(&self.pins.pod(uid)).ok().flatten()?;
         Some(Cookie(maps.settings().ok()?.cookie()))
     }
@@ -355,7 +318,3 @@ pub(super) fn said<E: std::error::Error>(what: &'static str, result: Result<(), 
 }
 
 const DNS_PORT: u16 = 53;
-
-/// Longer than a connect() takes from the mark to the SYN, on a busy machine too: an IPv6 connection that finds no
-/// listener is refused where the pod fails open (see [`super::silence`]).
-const IN_FLIGHT: std::time::Duration = std::time::Duration::from_millis(50);
