@@ -45,6 +45,31 @@ fn a_pod_at_its_connection_limit_is_refused_and_others_go_on() {
 }
 
 #[test]
+fn a_client_without_source_ports_to_an_application_is_refused_and_others_go_on() {
+    let mesh = Single::start_with(&["--leg-ports", "10000-10003"]);
+    let [greedy, modest, server] = ["mesh/greedy", "mesh/modest", "mesh/server"].map(|name| mesh.pod(name));
+    let _app = server.serve(8080, App::Echo);
+    for family in Family::BOTH {
+        let to = server.addresses().at(family, 8080);
+        let ask = |pod: &Pod| {
+            let stream = pod.connect(to)?;
+            Talk::ask(&stream, b"x").map(|_| stream)
+        };
+        let held: Vec<_> = (0..4).map(|_| ask(&greedy).unwrap()).collect();
+        assert!(ask(&greedy).is_err(), "the fifth");
+        mesh.agent.record("the refusal", |record| {
+            record["reason"] == "ports_exhausted"
+                && record["source_pod"] == "mesh/greedy"
+                && record["original_destination"] == to.to_string().as_str()
+        });
+        assert!(ask(&modest).is_ok());
+        assert!(held.iter().all(|stream| Talk::ask(stream, b"x").is_ok()));
+        drop(held);
+        wait::until(wait::PATIENCE, "ports again", || ask(&greedy).is_ok());
+    }
+}
+
+#[test]
 fn an_agent_without_descriptors_refuses_by_name_and_recovers() {
     let mesh = Single::start();
     let [client, other] = ["mesh/client", "mesh/other"].map(|name| mesh.pod(name));

@@ -5,7 +5,9 @@ mod ca;
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    ops::RangeInclusive,
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
@@ -113,6 +115,11 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "DURATION", default_value = "5s", env = "WEFT_CONNECT_TIMEOUT", value_parser = humantime::parse_duration)]
     pub connect_timeout: Duration,
 
+    /// Source ports of connections to applications, which bear their client's address; clients should choose none of
+    /// them for themselves [default: 10000-32767]
+    #[arg(long, value_name = "LOW-HIGH", env = "WEFT_LEG_PORTS")]
+    pub leg_ports: Option<PortRange>,
+
     /// How long connections may go on after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
     pub drain: Duration,
@@ -162,6 +169,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Some ports in a row, written `10000-32767`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortRange(RangeInclusive<u16>);
+
+/// Text that is no [`PortRange`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("two ports from 1024 up, the lower first, as in 10000-32767")]
+pub struct PortRangeError;
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -186,9 +202,38 @@ impl AgentConfig {
     }
 }
 
+// === impl PortRange ===
+
+impl FromStr for PortRange {
+    type Err = PortRangeError;
+
+    fn from_str(text: &str) -> Result<Self, PortRangeError> {
+        let (low, high) = text.split_once('-').ok_or(PortRangeError)?;
+        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port >= UNPRIVILEGED);
+        let (low, high) = port(low).zip(port(high)).ok_or(PortRangeError)?;
+        (low <= high).then_some(Self(low..=high)).ok_or(PortRangeError)
+    }
+}
+
+impl From<PortRange> for RangeInclusive<u16> {
+    fn from(range: PortRange) -> Self {
+        range.0
+    }
+}
+
 /// Where an agent's debug socket lies when nothing else is said.
+///
+/// A node's name may be longer than the path of a socket (`sun_path`, 108 bytes): a hash stands for its end.
 pub fn default_socket(node: &str) -> PathBuf {
-    PathBuf::from(format!("/run/weft/{node}.sock"))
+    if node.len() <= LONGEST_NAME {
+        return PathBuf::from(format!("/run/weft/{node}.sock"));
+    }
+    let start: String = node.chars().take(LONGEST_NAME).collect();
+    // FNV-1a: the same in every build.
+    let hash = node.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    PathBuf::from(format!("/run/weft/{start}-{hash:016x}.sock"))
 }
 
 /// Accepts what Kubernetes accepts as a node's name (RFC 1123 subdomain), since it becomes the name of a folder.
@@ -213,6 +258,12 @@ fn node_name(value: &str) -> Result<String, NodeNameError> {
 #[error("a node's name is lower-case letters, digits, '-' and '.', at most 253 of them (RFC 1123)")]
 struct NodeNameError;
 
+/// Ports below belong to services.
+const UNPRIVILEGED: u16 = 1024;
+
+/// A name of more letters is shortened to this and a hash.
+const LONGEST_NAME: usize = 72;
+
 const AGENT_EXAMPLES: &str = "\
 Examples:
   weft agent --manifests ./mesh --node node-1
@@ -224,6 +275,26 @@ Enrol a namespace by the label weft.dev/mesh: enabled. Check manifests first by 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_ports_has_its_ends() {
+        assert_eq!(
+            "10000-32767".parse::<PortRange>().ok(),
+            Some(PortRange(10_000..=32_767))
+        );
+        assert_eq!("2000-2000".parse::<PortRange>().ok(), Some(PortRange(2_000..=2_000)));
+        for bad in ["", "10000", "2-1", "2000-1999", "80-90", "1024-65536", "a-b", "1024-"] {
+            assert!(bad.parse::<PortRange>().is_err(), "{bad} must be refused");
+        }
+    }
+
+    #[test]
+    fn the_longest_node_names_have_sockets_of_their_own() {
+        let [one, other] = ["a", "b"].map(|end| default_socket(&format!("{}{end}", "n".repeat(252))));
+        assert_ne!(one, other);
+        assert!(one.as_os_str().len() < 108, "{}", one.display());
+        assert_eq!(default_socket("node-1"), PathBuf::from("/run/weft/node-1.sock"));
+    }
 
     #[test]
     fn a_node_name_is_an_rfc_1123_subdomain() {

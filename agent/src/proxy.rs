@@ -122,6 +122,7 @@ impl Proxy {
     ) -> Result<Self, ProxyError> {
         let shared = Arc::new(Shared {
             capacity: Capacity::new(&settings).map_err(ProxyError::DescriptorLimit)?,
+            ports: SourcePorts::new(settings.leg_ports.clone()),
             settings,
             mesh,
             identities,
@@ -130,7 +131,6 @@ impl Proxy {
             met: Met::default(),
             doors: RwLock::default(),
             door_opened: Notify::new(),
-            ports: SourcePorts::default(),
             loads: Loads::default(),
             next_id: AtomicU64::new(1),
         });

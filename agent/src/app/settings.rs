@@ -1,7 +1,7 @@
 //! The flags, in the shape in which each room wants its part.
 
 use crate::{
-    config::{AccessLog, AgentConfig, ProxyConfig, Switch},
+    config::{AccessLog, AgentConfig, PortRange, ProxyConfig, Switch},
     kernel::{self, Dns, ProgramLog},
     proxy,
     telemetry::AccessLogFormat,
@@ -37,6 +37,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
         max_buffer: config.max_buffer.get(),
         connect_timeout: config.connect_timeout,
         same_node: default.same_node,
+        leg_ports: config.leg_ports.clone().map_or(default.leg_ports, PortRange::into),
         liveness: default.liveness,
     }
 }

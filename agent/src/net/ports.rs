@@ -1,7 +1,7 @@
 //! Source ports of the agent's legs to applications, which bear the client's address.
 //!
 //! Such a leg must share its 4-tuple with no connection that the client itself has there, in either direction: both
-//! would stall. Clients choose from 32768 up; the legs take what lies below.
+//! would stall. Clients choose from 32768 up; the legs take what lies below, unless the operator says otherwise.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use std::{
 mod tests;
 
 /// The source ports in use, between all clients and destinations of this node. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct SourcePorts(Arc<Shards>);
 
 /// A source port held between one client and one destination, until it is dropped.
@@ -38,8 +38,8 @@ pub struct PortsExhausted {
 }
 
 /// Locks by pair, so that lanes seldom meet.
-#[derive(Default)]
 struct Shards {
+    range: RangeInclusive<u16>,
     hasher: RandomState,
     shards: [Mutex<Shard>; 16],
 }
@@ -69,13 +69,25 @@ struct Held {
 // === impl SourcePorts ===
 
 impl SourcePorts {
+    /// From below what clients choose (`ip_local_port_range` begins at 32768), above what services commonly listen at.
+    pub const USUAL: RangeInclusive<u16> = 10_000..=32_767;
+
+    /// Takes ports out of this range.
+    pub fn new(range: RangeInclusive<u16>) -> Self {
+        Self(Arc::new(Shards {
+            range,
+            hasher: RandomState::new(),
+            shards: Default::default(),
+        }))
+    }
+
     /// Takes a port that nobody uses between this client and this destination.
     pub fn take(&self, client: IpAddr, destination: SocketAddr) -> Result<SourcePort, PortsExhausted> {
         let pair = Pair { client, destination };
         let port = self
             .shard(&pair)
-            .held(pair)
-            .take()
+            .held(pair, &self.0.range)
+            .take(&self.0.range)
             .ok_or(PortsExhausted { client, destination })?;
         Ok(self.guard(port, pair))
     }
@@ -84,14 +96,14 @@ impl SourcePorts {
     /// the client's port is one that is never taken.
     pub fn occupy(&self, client: SocketAddr, destination: SocketAddr) -> Option<SourcePort> {
         let port = client.port();
-        if !RANGE.contains(&port) {
+        if !self.0.range.contains(&port) {
             return None;
         }
         let pair = Pair {
             client: client.ip(),
             destination,
         };
-        self.shard(&pair).held(pair).hold(port);
+        self.shard(&pair).held(pair, &self.0.range).hold(port);
         Some(self.guard(port, pair))
     }
 
@@ -104,10 +116,16 @@ impl SourcePorts {
     }
 
     fn shard(&self, pair: &Pair) -> MutexGuard<'_, Shard> {
-        let Shards { hasher, shards } = &*self.0;
+        let Shards { hasher, shards, .. } = &*self.0;
         let index = hasher.hash_one(pair) as usize % shards.len();
         // Nothing below panics halfway through a change.
         shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for SourcePorts {
+    fn default() -> Self {
+        Self::new(Self::USUAL)
     }
 }
 
@@ -128,7 +146,8 @@ impl SourcePort {
 
 impl Drop for SourcePort {
     fn drop(&mut self) {
-        self.ports.shard(&self.pair).held(self.pair).release(self.port);
+        let range = &self.ports.0.range;
+        self.ports.shard(&self.pair).held(self.pair, range).release(self.port);
     }
 }
 
@@ -141,14 +160,14 @@ impl fmt::Debug for SourcePort {
 // === impl Shard ===
 
 impl Shard {
-    fn held(&mut self, pair: Pair) -> &mut Held {
+    fn held(&mut self, pair: Pair, range: &RangeInclusive<u16>) -> &mut Held {
         let now = Instant::now();
         if self.pairs.len() >= self.sweep_at {
             self.pairs.retain(|_, held| !held.forgettable(now));
             self.sweep_at = (self.pairs.len() * 2).max(SMALLEST_SWEEP);
             self.pairs.shrink_to(self.sweep_at);
         }
-        let held = self.pairs.entry(pair).or_insert_with(|| Held::new(now));
+        let held = self.pairs.entry(pair).or_insert_with(|| Held::new(*range.start(), now));
         held.touched = now;
         held
     }
@@ -157,22 +176,22 @@ impl Shard {
 // === impl Held ===
 
 impl Held {
-    fn new(now: Instant) -> Self {
+    fn new(next: u16, now: Instant) -> Self {
         Self {
             ports: HashMap::new(),
-            next: *RANGE.start(),
+            next,
             touched: now,
         }
     }
 
-    fn take(&mut self) -> Option<u16> {
-        if self.ports.len() == RANGE.len() {
+    fn take(&mut self, range: &RangeInclusive<u16>) -> Option<u16> {
+        if self.ports.len() >= range.len() {
             return None;
         }
-        let port = (self.next..=*RANGE.end())
-            .chain(*RANGE.start()..self.next)
+        let port = (self.next..=*range.end())
+            .chain(*range.start()..self.next)
             .find(|port| !self.ports.contains_key(port))?;
-        self.next = if port == *RANGE.end() { *RANGE.start() } else { port + 1 };
+        self.next = if port == *range.end() { *range.start() } else { port + 1 };
         self.hold(port);
         Some(port)
     }
@@ -195,9 +214,6 @@ impl Held {
         self.ports.is_empty() && now.duration_since(self.touched) > TIME_WAIT
     }
 }
-
-/// Below what clients choose from (`ip_local_port_range` begins at 32768), above what services commonly listen at.
-const RANGE: RangeInclusive<u16> = 10_000..=32_767;
 
 /// `TCP_TIMEWAIT_LEN`, which no sysctl changes.
 const TIME_WAIT: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 //! What the proxy may use.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
-use crate::net::Liveness;
+use crate::net::{Liveness, SourcePorts};
 
 /// What the proxy may use.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// What proves that one pod of this node may reach another.
     pub same_node: SameNode,
+    /// The source ports of connections to applications in their clients' names.
+    pub leg_ports: RangeInclusive<u16>,
     /// How a dead peer of a proxied connection is noticed.
     pub liveness: Liveness,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             max_buffer: 512 << 20,
             connect_timeout: Duration::from_secs(5),
             same_node: SameNode::Leased,
+            leg_ports: SourcePorts::USUAL,
             liveness: Liveness::default(),
         }
     }

@@ -14,13 +14,13 @@ fn destination(port: u16) -> SocketAddr {
 fn a_port_is_used_again_as_late_as_possible() {
     let ports = SourcePorts::default();
 
-    let first_round: Vec<u16> = RANGE
+    let first_round: Vec<u16> = SourcePorts::USUAL
         .map(|_| ports.take(client(), destination(80)).unwrap().number())
         .collect();
     let next = ports.take(client(), destination(80)).unwrap().number();
 
-    assert_eq!(first_round, RANGE.collect::<Vec<_>>());
-    assert_eq!(next, *RANGE.start());
+    assert_eq!(first_round, SourcePorts::USUAL.collect::<Vec<_>>());
+    assert_eq!(next, *SourcePorts::USUAL.start());
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_held_port_is_skipped() {
     let ports = SourcePorts::default();
     let held = ports.take(client(), destination(80)).unwrap();
 
-    let others: Vec<u16> = RANGE
+    let others: Vec<u16> = SourcePorts::USUAL
         .map(|_| ports.take(client(), destination(80)).unwrap().number())
         .collect();
 
@@ -55,7 +55,7 @@ fn a_tuple_with_two_holders_is_free_when_both_let_go() {
     drop(first);
     let between = ports.take(client(), destination(80)).unwrap().number();
     drop(second);
-    let round: Vec<u16> = RANGE
+    let round: Vec<u16> = SourcePorts::USUAL
         .map(|_| ports.take(client(), destination(80)).unwrap().number())
         .collect();
 
@@ -85,7 +85,9 @@ fn destinations_do_not_share_ports() {
 #[test]
 fn the_last_port_taken_is_a_named_error_until_one_is_let_go() {
     let ports = SourcePorts::default();
-    let mut held: Vec<SourcePort> = RANGE.map(|_| ports.take(client(), destination(80)).unwrap()).collect();
+    let mut held: Vec<SourcePort> = SourcePorts::USUAL
+        .map(|_| ports.take(client(), destination(80)).unwrap())
+        .collect();
 
     let refused = ports.take(client(), destination(80)).unwrap_err();
     let freed = held.swap_remove(77).number();
@@ -109,14 +111,15 @@ fn idle_pairs_are_forgotten_after_time_wait() {
             client: client(),
             destination: destination(port),
         };
-        shard.held(pair).touched -= TIME_WAIT * 2;
+        shard.held(pair, &SourcePorts::USUAL).touched -= TIME_WAIT * 2;
     }
 
     shard.sweep_at = 0;
-    shard.held(Pair {
+    let another = Pair {
         client: client(),
         destination: destination(1000),
-    });
+    };
+    shard.held(another, &SourcePorts::USUAL);
 
     assert_eq!(shard.pairs.len(), 1);
 }
