@@ -1,7 +1,9 @@
 //! Counts of DNS questions.
 
+use std::fmt;
+
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
@@ -13,7 +15,7 @@ pub struct DnsMetrics {
 }
 
 /// What became of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DnsOutcome {
     /// The mesh knew the answer.
     Answered,
@@ -34,6 +36,29 @@ pub enum DnsOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: DnsOutcome,
+}
+
+// === impl DnsOutcome ===
+
+impl DnsOutcome {
+    /// As metrics name it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Forwarded => "forwarded",
+            Self::ResolverTimeout => "resolver_timeout",
+            Self::ResolverUnreachable => "resolver_unreachable",
+            Self::TooManyWaiting => "too_many_waiting",
+            Self::Malformed => "malformed",
+            Self::AgentError => "agent_error",
+        }
+    }
+}
+
+impl EncodeLabelValue for DnsOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.label().encode(encoder)
+    }
 }
 
 // === impl DnsMetrics ===
