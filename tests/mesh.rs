@@ -62,14 +62,10 @@ impl Single {
 
     /// With further arguments for the agent.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        Self::start_in(lab(), arguments)
-    }
-
-    /// While no other lab exists.
-    pub(crate) fn start_alone() -> Self {
-        let lab = Lab::alone();
-        namespaces(&lab);
-        Self::start_in(lab, &[])
+        let lab = lab();
+        let node = lab.node("one");
+        let agent = node.agent().arguments(arguments).start();
+        Self { agent, node, lab }
     }
 
     pub(crate) fn pod(&self, name: &str) -> Pod {
@@ -84,12 +80,6 @@ impl Single {
 
     pub(crate) fn apply(&self, object: &Object) {
         self.lab.manifests().apply(object);
-    }
-
-    fn start_in(lab: Lab, arguments: &[&str]) -> Self {
-        let node = lab.node("one");
-        let agent = node.agent().arguments(arguments).start();
-        Self { agent, node, lab }
     }
 }
 
@@ -199,14 +189,10 @@ pub(crate) fn opened(agent: &Agent) -> u64 {
 
 fn lab() -> Lab {
     let lab = Lab::new();
-    namespaces(&lab);
-    lab
-}
-
-fn namespaces(lab: &Lab) {
     lab.manifests().enrolled("mesh");
     lab.manifests().enrolled_closed("closed");
     lab.manifests().plain("plain");
+    lab
 }
 
 /// `0100007F:1F90`, in the byte order of the machine by words of 32 bits.

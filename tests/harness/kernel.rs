@@ -16,7 +16,7 @@ use aya::{
 
 use crate::wait;
 
-/// The ids of all BPF objects of the machine.
+/// The ids of BPF objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BpfIds {
     /// Programs.
@@ -27,29 +27,37 @@ pub struct BpfIds {
     pub links: BTreeSet<u32>,
 }
 
-/// Counts of what a pod or a process could leave behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Census {
-    /// BPF programs.
-    pub programs: usize,
-    /// BPF maps.
-    pub maps: usize,
-    /// BPF links.
-    pub links: usize,
-    /// Network namespaces that the kernel still keeps, reachable by a name or not.
-    pub namespaces: usize,
-}
-
 // === impl BpfIds ===
 
 impl BpfIds {
-    /// Reads the kernel's lists. An object that goes meanwhile may be in or not.
+    /// All of the machine, by the kernel's own lists.
     pub fn read() -> Self {
         Self {
             programs: loaded_programs().flatten().map(|program| program.id()).collect(),
             maps: loaded_maps().flatten().map(|map| map.id()).collect(),
             links: loaded_links().flatten().map(|link| link.id()).collect(),
         }
+    }
+
+    /// The ids of what agents with these pins have loaded, pinned or not, by the kernel's own lists: the programs that use
+    /// a pinned map, as each of an agent's does, and what belongs to them. What goes meanwhile may be in or not.
+    pub fn owned(pins: &Path) -> Self {
+        let mut owned = Self::pinned(pins);
+        for program in loaded_programs().flatten() {
+            let maps = program.map_ids().ok().flatten().unwrap_or_default();
+            if maps.iter().any(|map| owned.maps.contains(map)) {
+                owned.programs.insert(program.id());
+            }
+        }
+        for program in loaded_programs().flatten() {
+            if owned.programs.contains(&program.id()) {
+                owned.maps.extend(program.map_ids().ok().flatten().unwrap_or_default());
+            }
+        }
+        let links = loaded_links().flatten();
+        let links = links.filter(|link| owned.programs.contains(&link.program_id()));
+        owned.links.extend(links.map(|link| link.id()));
+        owned
     }
 
     /// The ids of what is pinned below a folder: maps in folders named `maps`, links with their programs in `links`.
@@ -108,34 +116,6 @@ pub(crate) fn know_mesh(pins: &Path, id: MeshId) {
     });
     node.set(0, settings.with_mesh(Some(id)), 0)
         .expect("the node's settings can be written");
-}
-
-// === impl Census ===
-
-impl Census {
-    /// Counts.
-    pub fn take() -> Self {
-        let ids = BpfIds::read();
-        Self {
-            programs: ids.programs.len(),
-            maps: ids.maps.len(),
-            links: ids.links.len(),
-            namespaces: namespaces(),
-        }
-    }
-}
-
-/// The number of objects in the slab of `struct net`: a namespace that only a socket or a descriptor keeps counts too.
-fn namespaces() -> usize {
-    let slabs = fs::read_to_string("/proc/slabinfo").expect("root may read /proc/slabinfo");
-    let line = slabs
-        .lines()
-        .find(|line| line.starts_with("net_namespace "))
-        .expect("struct net has a slab of its own");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|count| count.parse().ok())
-        .expect("the second column is a count")
 }
 
 /// The descriptors of a process.

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc,
         atomic::{AtomicU8, AtomicU32, Ordering},
     },
 };
@@ -21,7 +21,6 @@ use crate::{Manifests, Netns, Node, skip, sweep};
 #[derive(Debug)]
 pub struct Lab {
     shared: Arc<Shared>,
-    _alone: Alone,
 }
 
 /// What the nodes of a lab hold in common.
@@ -35,45 +34,11 @@ pub(crate) struct Shared {
     nodes: AtomicU8,
 }
 
-/// Labs that count what the kernel holds run alone.
-#[derive(Debug)]
-enum Alone {
-    No(#[expect(dead_code, reason = "held only")] RwLockReadGuard<'static, ()>),
-    Yes(#[expect(dead_code, reason = "held only")] RwLockWriteGuard<'static, ()>),
-}
-
 // === impl Lab ===
 
 impl Lab {
     /// Makes a lab without nodes.
     pub fn new() -> Self {
-        Self::with(Alone::No(TURN.read().unwrap_or_else(|poisoned| poisoned.into_inner())))
-    }
-
-    /// Makes a lab while which no other of this process exists, for tests that count what the kernel holds.
-    pub fn alone() -> Self {
-        Self::with(Alone::Yes(
-            TURN.write().unwrap_or_else(|poisoned| poisoned.into_inner()),
-        ))
-    }
-
-    /// Adds a node.
-    pub fn node(&self, name: &str) -> Node {
-        let number = self.shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
-        Node::new(Arc::clone(&self.shared), name, number)
-    }
-
-    /// The folder that all agents of the lab read.
-    pub fn manifests(&self) -> &Manifests {
-        &self.shared.manifests
-    }
-
-    /// A folder for whatever the test needs.
-    pub fn folder(&self) -> &Path {
-        self.shared.folder()
-    }
-
-    fn with(alone: Alone) -> Self {
         assert!(
             geteuid().is_root(),
             "these tests make network namespaces and load kernel programs: run them as root"
@@ -101,8 +66,23 @@ impl Lab {
         };
         Self {
             shared: Arc::new(shared),
-            _alone: alone,
         }
+    }
+
+    /// Adds a node.
+    pub fn node(&self, name: &str) -> Node {
+        let number = self.shared.nodes.fetch_add(1, Ordering::Relaxed) + 1;
+        Node::new(Arc::clone(&self.shared), name, number)
+    }
+
+    /// The folder that all agents of the lab read.
+    pub fn manifests(&self) -> &Manifests {
+        &self.shared.manifests
+    }
+
+    /// A folder for whatever the test needs.
+    pub fn folder(&self) -> &Path {
+        self.shared.folder()
     }
 }
 
@@ -143,5 +123,3 @@ fn mount_bpffs() {
         mount(Some("bpf"), &path, Some("bpf"), MsFlags::empty(), None::<&str>).expect("bpffs can be mounted");
     }
 }
-
-static TURN: RwLock<()> = RwLock::new(());

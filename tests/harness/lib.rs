@@ -38,7 +38,7 @@ pub use app::{App, Server};
 pub use balancer::Balancer;
 pub use cgroup::Cgroup;
 pub use client::{Dial, Talk};
-pub use kernel::{BpfIds, Census};
+pub use kernel::BpfIds;
 pub use lab::Lab;
 pub use manifests::{Manifests, Object};
 pub use netns::Netns;
