@@ -36,10 +36,10 @@ pub(crate) enum Need {
     Ci,
 }
 
-/// What is missing, and the command which brings it.
+/// What is missing, and the commands which bring it.
 struct Missing {
     what: String,
-    command: String,
+    commands: Vec<String>,
 }
 
 // === impl Setup ===
@@ -74,10 +74,11 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 }
 
 fn instructions(missing: &[Missing]) -> String {
-    let lines = missing
-        .iter()
-        .flat_map(|item| [format!("  # {}", item.what), format!("  {}", item.command)]);
-    std::iter::once("cannot install this here; run as root:".to_owned())
+    let lines = missing.iter().flat_map(|item| {
+        let commands = item.commands.iter().map(|command| format!("  {command}"));
+        std::iter::once(format!("  # {}", item.what)).chain(commands)
+    });
+    std::iter::once("cannot install this here; run as root, then try again:".to_owned())
         .chain(lines)
         .collect::<Vec<_>>()
         .join("\n")

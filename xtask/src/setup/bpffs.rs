@@ -18,7 +18,7 @@ pub(super) fn ensure() -> Result<Option<Missing>> {
     if !process::is_root() {
         return Ok(Some(Missing {
             what: "the BPF file system".to_owned(),
-            command: process::line(&mount),
+            commands: vec![process::line(&mount)],
         }));
     }
     println!("setup: mounting the BPF file system at {BPFFS}");

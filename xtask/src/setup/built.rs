@@ -23,10 +23,14 @@ impl Built {
         Ok(self.folder()?.join("bin").join(self.name()))
     }
 
-    /// Builds the tool unless the cache holds a copy that runs.
+    /// Whether the cache holds a copy that runs.
+    pub(super) fn is_there(self) -> bool {
+        self.program().is_ok_and(|program| process::runs(&program, "--version"))
+    }
+
+    /// Builds the tool unless it is there.
     pub(crate) fn ensure(self) -> Result<()> {
-        let program = self.program()?;
-        if process::runs(&program, "--version") {
+        if self.is_there() {
             return Ok(());
         }
         println!(
@@ -55,8 +59,8 @@ impl Built {
             .env("LLVM_PREFIX", format!("/usr/lib/llvm-{LLVM}"));
         process::run(&mut install)?;
         std::fs::remove_dir_all(&build)?;
-        if !process::runs(&program, "--version") {
-            bail!("{} does not run", program.display());
+        if !self.is_there() {
+            bail!("{} does not run", self.program()?.display());
         }
         Ok(())
     }

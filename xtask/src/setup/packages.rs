@@ -1,6 +1,6 @@
 //! The one list of Debian packages which Weft's commands use, each with its reason.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
@@ -25,8 +25,8 @@ enum Proof {
     Toolchain,
     /// That compiler has its clippy.
     Clippy,
-    /// bpf-linker has been built.
-    BpfLinker,
+    /// A file of a library that bpf-linker is built with, unless it is built already.
+    Linked(&'static str),
 }
 
 // === impl Package ===
@@ -37,9 +37,7 @@ impl Package {
             Proof::Program(program) => process::find(program).is_some(),
             Proof::Toolchain => Toolchain::find().is_ok(),
             Proof::Clippy => Toolchain::find().is_ok_and(|toolchain| toolchain.clippy().is_file()),
-            Proof::BpfLinker => Built::BpfLinker
-                .program()
-                .is_ok_and(|linker| process::runs(&linker, "--version")),
+            Proof::Linked(file) => Path::new(file).is_file() || Built::BpfLinker.is_there(),
         }
     }
 }
@@ -65,23 +63,20 @@ pub(super) fn install(packages: &[Package]) -> Result<Vec<Missing>> {
     let mut install = apt();
     install.args(["install", "--yes", "--no-install-recommends"]);
     install.args(packages.iter().map(|package| package.name));
-    if !process::is_root() || process::find("apt-get").is_none() {
+    let has_apt = process::find("apt-get").is_some();
+    if !process::is_root() || !has_apt {
         return Ok(vec![Missing {
-            what: what(packages),
-            command: process::line(&install),
+            what: what(packages, has_apt),
+            commands: vec![process::line(apt().arg("update")), process::line(&install)],
         }]);
     }
     process::run(apt().arg("update"))?;
     process::run(&mut install)?;
-    let still_absent: Vec<_> = packages.iter().filter(|package| !package.is_there()).copied().collect();
-    // Libraries show only in what is built with them afterwards.
-    let unproven = still_absent
-        .iter()
-        .filter(|package| !matches!(package.proof, Proof::BpfLinker));
-    Ok(unproven
+    let still_absent = packages.iter().filter(|package| !package.is_there());
+    Ok(still_absent
         .map(|package| Missing {
             what: format!("{} is installed and does not serve: {}", package.name, package.reason),
-            command: format!("apt-get install --reinstall {}", package.name),
+            commands: vec![format!("apt-get install --reinstall {}", package.name)],
         })
         .collect())
 }
@@ -92,11 +87,18 @@ fn apt() -> Command {
     apt
 }
 
-fn what(packages: &[Package]) -> String {
+fn what(packages: &[Package], has_apt: bool) -> String {
     let toolchain = packages.iter().any(|package| matches!(package.proof, Proof::Toolchain));
-    let way_out =
-        "; instead of rustc-web and rust-web-src, `rustup toolchain install nightly --component rust-src` serves";
-    format!("Debian packages{}", if toolchain { way_out } else { "" })
+    let rustup =
+        "instead of rustc-web and rust-web-src, `rustup toolchain install nightly --component rust-src` serves";
+    let elsewhere = "there is no apt-get here: other systems have the same under names of their own";
+    let hints = [(toolchain, rustup), (!has_apt, elsewhere)];
+    let hints = hints.iter().filter(|(holds, _)| *holds).map(|(_, hint)| *hint);
+    ["Debian packages"]
+        .into_iter()
+        .chain(hints)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 const EVERYTHING: &[Need] = &[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci];
@@ -124,25 +126,25 @@ const PACKAGES: &[Package] = &[
         name: "llvm-22-dev",
         reason: "bpf-linker is linked to it",
         needed_by: EVERYTHING,
-        proof: Proof::BpfLinker,
+        proof: Proof::Linked("/usr/lib/llvm-22/bin/llvm-config"),
     },
     Package {
         name: "libpolly-22-dev",
         reason: "llvm-config names it",
         needed_by: EVERYTHING,
-        proof: Proof::BpfLinker,
+        proof: Proof::Linked("/usr/lib/llvm-22/lib/libPolly.a"),
     },
     Package {
         name: "zlib1g-dev",
         reason: "LLVM's static parts need it",
         needed_by: EVERYTHING,
-        proof: Proof::BpfLinker,
+        proof: Proof::Linked("/usr/include/zlib.h"),
     },
     Package {
         name: "libzstd-dev",
         reason: "LLVM's static parts need it",
         needed_by: EVERYTHING,
-        proof: Proof::BpfLinker,
+        proof: Proof::Linked("/usr/include/zstd.h"),
     },
     Package {
         name: "nftables",
