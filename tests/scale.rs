@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{App, BpfIds, Family, Pod, Talk, wait};
+use harness::{App, BpfIds, Family, Node, Pod, Talk, wait};
 
-use crate::mesh::{Single, pins, wait_captured};
+use crate::mesh::{Mesh, Single, pins, wait_captured};
 
 #[test]
 fn thirty_thousand_short_connections_of_one_pod_to_one_port_all_succeed() {
@@ -83,6 +83,7 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
     let (before, pinned) = (BpfIds::owned(&mesh.node.pins()), BpfIds::pinned(&mesh.node.pins()));
     // What the first use of anything keeps is no leak.
     cycle(&mesh, &client, first);
+    assert_eq!(Talk::ask(client.connect(first).unwrap(), b"x").unwrap(), b"x");
     let descriptors = mesh.agent.descriptors();
 
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -114,11 +115,30 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
         BpfIds::owned(&mesh.node.pins()) == before
     });
     assert_eq!(BpfIds::pinned(&mesh.node.pins()), pinned);
-    wait::until(SETTLING_TIME, "no namespace is left", || witnesses(&mesh) == 0);
+    wait::until(SETTLING_TIME, "no namespace is left", || witnesses(&mesh.node) == 0);
     wait::until(wait::PATIENCE, "no descriptor is left", || {
         mesh.agent.descriptors() <= descriptors
     });
     drop(app);
+}
+
+#[test]
+fn what_a_pod_left_idle_does_not_keep_its_namespace() {
+    let mesh = Mesh::start();
+    let servers = [mesh.pod(0, "mesh/near"), mesh.pod(1, "mesh/far")];
+    let _apps = servers.each_ref().map(|server| server.serve(8080, App::Echo));
+    let client = mesh.pod(0, "mesh/client");
+    for family in Family::BOTH {
+        for server in &servers {
+            let stream = client.connect(server.addresses().at(family, 8080)).unwrap();
+            assert_eq!(Talk::ask(&stream, b"x").unwrap(), b"x");
+        }
+    }
+    let pods = [client];
+    leave_witnesses(&mesh.nodes[0], &pods);
+    drop(pods);
+    // Less than the kernel tries to send a FIN to who is gone.
+    wait::until(SETTLING_TIME, "no namespace is left", || witnesses(&mesh.nodes[0]) == 0);
 }
 
 /// Tells the traffic to end.
@@ -135,7 +155,7 @@ fn cycle(mesh: &Single, client: &Pod, first: SocketAddr) {
     let pods: Vec<_> = (0..AT_ONCE)
         .map(|number| mesh.node.pod(&format!("mesh/cycle-{number}")).start())
         .collect();
-    leave_witnesses(mesh, &pods);
+    leave_witnesses(&mesh.node, &pods);
     for pod in &pods {
         wait_captured(&mesh.node, pod);
         let stream = pod.connect(first).unwrap();
@@ -149,18 +169,18 @@ fn cycle(mesh: &Single, client: &Pod, first: SocketAddr) {
 
 /// Ties each pod's namespace to the node by a link, which goes when the kernel destroys the namespace: one that only a
 /// socket or a descriptor keeps has no name any longer.
-fn leave_witnesses(mesh: &Single, pods: &[Pod]) {
+fn leave_witnesses(node: &Node, pods: &[Pod]) {
     static WITNESSES: AtomicUsize = AtomicUsize::new(0);
     let links = pods.iter().map(|pod| {
         let number = WITNESSES.fetch_add(1, Ordering::Relaxed);
         let netns = pod.netns().name();
         format!("link add {WITNESS}{number} type veth peer name {WITNESS} netns {netns}\n")
     });
-    mesh.node.netns().ip(&links.collect::<String>());
+    node.netns().ip(&links.collect::<String>());
 }
 
-fn witnesses(mesh: &Single) -> usize {
-    let links = mesh.node.netns().try_ip("link show type veth\n");
+fn witnesses(node: &Node) -> usize {
+    let links = node.netns().try_ip("link show type veth\n");
     links
         .expect("links can be listed")
         .matches(&format!(": {WITNESS}"))

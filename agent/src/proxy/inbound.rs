@@ -33,9 +33,9 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
             tracked.carry(joining, &arrival, &lane).await;
         }
         Ok(First::Mesh(first)) => Box::pin(streams::serve(captured, first, tracked, lane)).await,
-        Ok(First::Lease(nonce)) => {
+        Ok(First::Lease(claim)) => {
             tracked.forget();
-            lease::serve_far_end(captured, nonce).await;
+            lease::serve_far_end(captured, claim).await;
         }
         Ok(First::Gone) => {}
         Err(denied) => tracked.deny(denied),

@@ -226,7 +226,7 @@ impl Lane {
                         Closing::Gone => {
                             drop(accepting);
                             self.registry.cut_pod(&uid);
-                            self.pool.close_pod(&uid, &self);
+                            self.pool.cut_pod(&uid);
                         }
                     }
                 }

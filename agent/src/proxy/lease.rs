@@ -31,8 +31,9 @@ use tokio::{sync::watch, task::spawn_local, time::Instant};
 
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::far::serve_far_end;
 use self::near::{Near, keep};
-pub(super) use self::{far::serve_far_end, nonce::Nonce};
+use self::nonce::Nonce;
 use super::{captured::Arrival, lane::Lane};
 use crate::{
     model::{ObjectName, PodUid},
@@ -44,7 +45,7 @@ use crate::{
 pub(super) struct Leases {
     held: Mutex<HashMap<Between, Arc<Lease>>>,
     /// The connections that are being made, by their addresses.
-    on_their_way: Mutex<HashMap<Tuple, Nonce>>,
+    on_their_way: Mutex<HashMap<Tuple, Claim>>,
 }
 
 /// Between which pod and which address a lease is.
@@ -76,6 +77,14 @@ pub(super) enum State {
     Held,
     /// The network does not.
     Refused(Denied),
+}
+
+/// What the far end of a connection has to say, and how it learns that the near end is gone: when that one's pod goes,
+/// nothing of it may come through the network any more.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    nonce: Nonce,
+    given_up: CancellationToken,
 }
 
 /// The addresses of a connection that is to prove a lease.
@@ -149,7 +158,7 @@ impl Leases {
     }
 
     /// What is to be said on a connection that this agent makes to prove a lease, once.
-    pub(super) fn claim(&self, tuple: Tuple) -> Option<Nonce> {
+    pub(super) fn claim(&self, tuple: Tuple) -> Option<Claim> {
         lock(&self.on_their_way).remove(&tuple)
     }
 }

@@ -140,6 +140,12 @@ impl Pool {
         self.close_where(lane, |key, _| key.source == *uid);
     }
 
+    /// Resets what a pod that is gone left behind: a FIN that nobody acknowledges any more would keep the socket, and with
+    /// it the pod's namespace, for a minute.
+    pub(super) fn cut_pod(&self, uid: &PodUid) {
+        drop(self.take_where(|key, _| key.source == *uid));
+    }
+
     /// Closes all.
     pub(super) fn close_all(&self, lane: &Lane) {
         self.close_where(lane, |_, _| true);
@@ -175,14 +181,18 @@ impl Pool {
     }
 
     fn close_where(&self, lane: &Lane, unwanted: impl Fn(&PoolKey, &mut Idle) -> bool) {
-        let mut closed = Vec::new();
-        self.idle.borrow_mut().retain(|key, waiting| {
-            closed.extend(waiting.extract_if(.., |idle| unwanted(key, idle)));
-            !waiting.is_empty()
-        });
-        for idle in closed {
+        for idle in self.take_where(unwanted) {
             idle.carrier.close(lane);
         }
+    }
+
+    fn take_where(&self, unwanted: impl Fn(&PoolKey, &mut Idle) -> bool) -> Vec<Idle> {
+        let mut taken = Vec::new();
+        self.idle.borrow_mut().retain(|key, waiting| {
+            taken.extend(waiting.extract_if(.., |idle| unwanted(key, idle)));
+            !waiting.is_empty()
+        });
+        taken
     }
 
     /// Whether a connection is young enough, and nothing has changed since that forbids it.

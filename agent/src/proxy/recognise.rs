@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use tokio::{net::TcpStream, time::timeout};
 
-use super::lease::{Leases, Nonce, Tuple};
+use super::lease::{Claim, Leases, Tuple};
 use crate::{
     net::{self, Spoken},
     tls::{self, Hello},
@@ -18,7 +18,7 @@ pub(super) enum First {
     /// A ClientHello of another agent, as far as it was read.
     Mesh(Vec<u8>),
     /// The far end of a lease.
-    Lease(Nonce),
+    Lease(Claim),
     /// Nothing: the client has broken off.
     Gone,
 }
@@ -53,8 +53,8 @@ enum Sort {
 /// Only who may be an agent is waited for: a client that greeted in its SYN, or whose SYN is lost.
 pub(super) async fn recognise(stream: &TcpStream, tuple: Tuple, leases: &Leases) -> First {
     let mut guard = Guard::default();
-    if let Some(nonce) = leases.claim(tuple) {
-        return First::Lease(nonce);
+    if let Some(claim) = leases.claim(tuple) {
+        return First::Lease(claim);
     }
     match net::spoken(stream).unwrap_or(Spoken::No) {
         Spoken::Mesh | Spoken::Unknown => {}

@@ -15,12 +15,13 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Between, Lease, Leases, Nonce, State, Tuple, lock};
+use super::{Between, Claim, Lease, Leases, Nonce, State, Tuple, lock};
 use crate::{
     model::Mesh,
     net::{self, Family, Mark},
-    proxy::{connect::not_made, door::OpenDoor, lane::Lane},
+    proxy::{connect::not_made, door::OpenDoor, lane::Lane, stream::ResetOnDrop},
     telemetry::Denied,
 };
 
@@ -44,8 +45,8 @@ pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: 
         let mut mesh = lane.shared.mesh.clone();
         loop {
             let asked = Instant::now();
-            let stream = match ask(between.destination, &near, &lane).await {
-                Ok(stream) => stream,
+            let connection = match ask(between.destination, &near, &lane).await {
+                Ok(connection) => connection,
                 Err(denied) => {
                     lease.state.send_replace(State::Refused(denied));
                     return sleep(NOT_ASKED_AGAIN).await;
@@ -66,7 +67,7 @@ pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: 
             };
             tokio::select! {
                 () = over => return,
-                () = closed(&stream) => return,
+                () = closed(&connection.stream) => return,
                 () = sleep_until(asked + again) => {}
                 () = versions.changed(&mut mesh, source, between.destination) => {
                     lease.state.send_replace(State::Asked);
@@ -156,8 +157,17 @@ impl Drop for Registered<'_> {
     }
 }
 
+/// A connection that proves a lease.
+struct Connection {
+    stream: ResetOnDrop,
+    _given_up: DropGuard,
+}
+
 /// Dials, and exchanges nonces with the other end.
-async fn ask(destination: SocketAddr, near: &Near, lane: &Lane) -> Result<TcpStream, Denied> {
+///
+/// The connection is reset at its end: when a pod goes, its link goes too, and a FIN that nobody acknowledges would keep
+/// the socket, and with it the pod's namespace, for a minute.
+async fn ask(destination: SocketAddr, near: &Near, lane: &Lane) -> Result<Connection, Denied> {
     // Ahead of the time-out of the whole dial, which would not say what was in the way.
     let longest = lane.shared.settings.connect_timeout * 4 / 5;
     let asking = async {
@@ -170,16 +180,25 @@ async fn ask(destination: SocketAddr, near: &Near, lane: &Lane) -> Result<TcpStr
             destination,
         };
         let nonce = Nonce::random();
+        let given_up = CancellationToken::new();
         let leases = &lane.shared.leases;
-        lock(&leases.on_their_way).insert(tuple, nonce);
+        let claim = Claim {
+            nonce,
+            given_up: given_up.clone(),
+        };
+        lock(&leases.on_their_way).insert(tuple, claim);
+        let given_up = given_up.drop_guard();
         let _registered = Registered { tuple, leases };
-        let mut stream = socket.connect(destination).await.map_err(refused)?;
-        let _ = net::tune(&stream, lane.shared.settings.liveness);
+        let mut stream = ResetOnDrop::new(socket.connect(destination).await.map_err(refused)?);
+        let _ = net::tune(&*stream, lane.shared.settings.liveness);
         let mut heard = [0; 32];
         let hearing = timeout(PATIENCE, stream.read_exact(&mut heard)).await;
         hearing.map_err(|_elapsed| Denied::PathRefused)?.map_err(refused)?;
         if Nonce(heard) == nonce {
-            Ok(stream)
+            Ok(Connection {
+                stream,
+                _given_up: given_up,
+            })
         } else {
             Err(Denied::PathRefused)
         }
