@@ -3,6 +3,7 @@
 
 mod balancers;
 mod capture;
+mod certificates;
 mod copy;
 mod counts;
 mod debug;

@@ -12,7 +12,7 @@ use std::{
 
 use agent_common::MeshId;
 
-use crate::{Addresses, App, Launch, Netns, Pod, Server, Start, kernel, lab::Shared, sweep};
+use crate::{Addresses, App, Ca, Launch, Netns, Pod, Server, Start, kernel, lab::Shared, sweep};
 
 /// A simulated node. Its routes to other nodes' pods go by a fixed rule, so nodes know nothing of each other.
 #[derive(Debug)]
@@ -98,6 +98,11 @@ impl Node {
     /// Prepares the node's agent.
     pub fn agent(&self) -> Launch {
         Launch::new(self)
+    }
+
+    /// Starts the lab's CA on this node, with these arguments.
+    pub fn ca(&self, arguments: &[&str]) -> Ca {
+        Ca::start(self, arguments)
     }
 
     /// Starts an application of the node itself, on all its addresses.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     model::{Enrolment, NotEnrolled, ObjectName, Roster, RosterPod},
-    tls::issue::Ask,
+    tls::{Denial, issue::Ask},
 };
 
 /// Why there is no certificate.
@@ -20,8 +20,8 @@ pub(super) enum Refusal {
     OtherServiceAccount(Arc<str>),
     #[error("the pod is not in the mesh: {}", .0.label())]
     NotEnrolled(NotEnrolled),
-    #[error("the deny-list has the node")]
-    NodeDenied,
+    #[error("the deny-list has {0}")]
+    Denied(Denial),
 }
 
 /// Judges what the agent of `node` asks for, and gives the addresses that the certificate may name.

@@ -286,15 +286,15 @@ impl Desk {
         token: &JoinToken,
         ask: &Ask,
     ) -> Result<(Grant, String, Vec<u8>), NotIssued> {
-        if live.bundle.denied.has_node(&token.node) {
-            return Err(Refusal::NodeDenied.into());
-        }
         let grant = Grant {
             ips: admit(roster, &token.node, ask)?,
             identity: Identity::new(live.trust_domain(), &ask.pod.namespace, &ask.service_account),
             uid: ask.uid.clone(),
             node: Some(Arc::clone(&token.node)),
         };
+        if let Some(denial) = live.bundle.denied.find_grant(&grant) {
+            return Err(Refusal::Denied(denial).into());
+        }
         let key = ProvenKey::of_request(&ask.request)?;
         let validity = Validity::starting(SystemTime::now(), self.life);
         let signed = live.signer().sign(&grant, &key, validity)?;

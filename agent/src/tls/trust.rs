@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::SystemTime}
 use rustls::{RootCertStore, client::danger::ServerCertVerifier, server::danger::ClientCertVerifier};
 
 use super::{
-    AuthorityId, InvalidCertificate, Peer, Refused, Serial, TlsCause,
+    AuthorityId, Grant, InvalidCertificate, Peer, Refused, Serial, TlsCause,
     certificate::{PodCertificate, authority_of},
     verify::{ClientVerifier, ServerVerifier},
 };
@@ -148,6 +148,16 @@ impl DenyList {
             Denial::Pod(peer.uid.clone()),
             Denial::Serial(peer.serial.clone()),
         ];
+        node.into_iter().chain(others).find(|denial| self.0.contains(denial))
+    }
+
+    /// The denial that a certificate would fall under before it is signed.
+    pub fn find_grant(&self, grant: &Grant) -> Option<Denial> {
+        let Grant {
+            identity, uid, node, ..
+        } = grant;
+        let node = node.as_ref().map(|node| Denial::Node(Arc::clone(node)));
+        let others = [Denial::Identity(identity.clone()), Denial::Pod(uid.clone())];
         node.into_iter().chain(others).find(|denial| self.0.contains(denial))
     }
 

@@ -260,6 +260,13 @@ async fn denials_reach_agents_that_attend_and_are_taken_back() {
     until("the denied agent sent away", || !two.status.borrow().attended).await;
     change_denials(&scene.state(), &node, false).expect("allowed");
     until("the denial gone", || !one.identities.refuses(&web_peer)).await;
+    // What is denied gets no new certificate either: the agent that comes now is told so for its one pod.
+    change_denials(&scene.state(), &Denial::Pod(cart.uid.clone()), true).expect("denied");
+    let remote = scene.remote("node-1", HOUR);
+    let late = scene.agent(remote, std::slice::from_ref(&cart));
+    until("the refusal", || late.status.borrow().refusals.contains_key(&cart.uid)).await;
+    let reason = format!("the deny-list has pod {}", cart.uid);
+    assert_eq!(*late.status.borrow().refusals[&cart.uid], *reason);
     let nobody = Denial::Pod(crate::model::PodUid::new("uid-nobody"));
     let error = change_denials(&scene.state(), &nobody, false).expect_err("nobody is not denied");
     assert!(matches!(error, CaServerError::NotDenied(_)));

@@ -1,0 +1,156 @@
+//! A real CA and the agents of two nodes: certificates issued, renewed, rotated and denied, as `weft debug cert` shows them.
+
+use std::time::Duration;
+
+use harness::{Agent, Ca, Lab, Node, Pod, wait};
+use serde_json::Value;
+
+/// Two nodes with an agent and a pod each, and a CA on the first.
+struct Scene {
+    ca: Ca,
+    agents: [Agent; 2],
+    pods: [Pod; 2],
+    _nodes: [Node; 2],
+    _lab: Lab,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let lab = Lab::new();
+        lab.manifests().enrolled("mesh");
+        let nodes = [lab.node("one"), lab.node("two")];
+        let pods = [nodes[0].pod("mesh/cart").start(), nodes[1].pod("mesh/web").start()];
+        let ca = nodes[0].ca(&["--short-life", "16s", "--rotation-step", "1s"]);
+        let agents = nodes.each_ref().map(|node| node.agent_of(&ca).start());
+        let scene = Self {
+            ca,
+            agents,
+            pods,
+            _nodes: nodes,
+            _lab: lab,
+        };
+        scene.until_both("valid certificates", |certificate| certificate["state"] == "valid");
+        scene
+    }
+
+    /// The certificates of both pods, each as its agent shows it.
+    fn certificates(&self) -> [Value; 2] {
+        self.agents.each_ref().map(|agent| {
+            let shown = agent.debug(&["cert", "show"]);
+            shown
+                .as_array()
+                .and_then(|rows| rows.first())
+                .cloned()
+                .unwrap_or_default()
+        })
+    }
+
+    fn until_both(&self, what: &str, such: impl Fn(&Value) -> bool) -> [Value; 2] {
+        wait::until_some(PATIENCE, what, || {
+            Some(self.certificates()).filter(|certificates| certificates.iter().all(&such))
+        })
+    }
+
+    fn tell(&self, arguments: &[&str]) {
+        let outcome = self.ca.command(arguments);
+        assert_eq!(outcome.code, Some(0), "weft ca {arguments:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn agents_of_two_nodes_get_pod_bound_certificates_of_one_ca_and_renew_them() {
+    let scene = Scene::start();
+    let first = scene.certificates();
+    for (certificate, pod) in first.iter().zip(&scene.pods) {
+        assert_eq!(certificate["identity"], "spiffe://cluster.local/ns/mesh/sa/default");
+        assert_eq!(certificate["uid"], pod.uid());
+        let ips = certificate["ips"].to_string();
+        let own = pod.addresses();
+        assert!(
+            ips.contains(&own.v4.to_string()) && ips.contains(&own.v6.to_string()),
+            "{ips}"
+        );
+        assert!(
+            certificate["seconds_left"]
+                .as_i64()
+                .is_some_and(|left| (0..=16).contains(&left))
+        );
+        assert!(
+            certificate["ca_skew_seconds"]
+                .as_f64()
+                .is_some_and(|skew| skew.abs() < 5.0)
+        );
+        assert_eq!(certificate["ca_attended"], true);
+    }
+    assert_eq!(first[0]["root"], first[1]["root"]);
+    let known = first.each_ref().map(|certificate| certificate["serial"].clone());
+    scene.until_both("renewed certificates", |certificate| {
+        !known.contains(&certificate["serial"])
+    });
+    for agent in &scene.agents {
+        assert!(agent.metric("weft_certificate_requests_total", &["outcome=\"Issued\""]) >= 2.0);
+        assert!(!agent.logged().contains("PRIVATE KEY"));
+    }
+    let audit = scene.ca.logged();
+    assert!(
+        audit.contains("Certificate issued") && audit.contains("mesh/cart"),
+        "{audit}"
+    );
+}
+
+#[test]
+fn a_ca_that_is_away_is_told_and_found_again_with_the_same_roots() {
+    let mut scene = Scene::start();
+    let roots = scene.ca.show()["roots"].clone();
+    scene.ca.kill();
+    let away = scene.until_both("the CA away", |certificate| certificate["ca_attended"] == false);
+    assert!(
+        away.iter().all(|certificate| certificate["serial"].is_string()),
+        "what is valid is kept"
+    );
+    scene.ca.start_again();
+    scene.until_both("the CA again", |certificate| {
+        certificate["ca_attended"] == true && certificate["state"] == "valid"
+    });
+    assert_eq!(scene.ca.show()["roots"], roots);
+}
+
+#[test]
+fn a_root_is_replaced_while_the_agents_run() {
+    let scene = Scene::start();
+    let old = scene.certificates()[0]["root"].clone();
+    scene.tell(&["rotate"]);
+    let renewed = scene.until_both("certificates of the new root", |certificate| {
+        certificate["root"] != old && certificate["state"] == "valid"
+    });
+    assert_eq!(renewed[0]["root"], renewed[1]["root"]);
+    wait::until(PATIENCE, "the old root gone", || scene.ca.show()["rotation"] == "none");
+    assert_eq!(scene.ca.show()["roots"], Value::from(vec![renewed[0]["root"].clone()]));
+    scene.until_both("valid certificates", |certificate| {
+        certificate["root"] == renewed[0]["root"] && certificate["state"] == "valid"
+    });
+}
+
+#[test]
+fn what_is_denied_gets_no_certificate_and_its_neighbour_does() {
+    let scene = Scene::start();
+    let uid = scene.pods[0].uid().to_owned();
+    scene.tell(&["deny", "--pod", &uid]);
+    let denied = format!("the deny-list has pod {uid}");
+    wait::until(PATIENCE, "the refusal", || {
+        scene.certificates()[0]["reason"] == denied.as_str()
+    });
+    assert_eq!(scene.certificates()[1]["reason"], Value::Null);
+    scene.tell(&["allow", "--pod", &uid]);
+    scene.until_both("valid certificates", |certificate| {
+        certificate["state"] == "valid" && certificate["reason"].is_null()
+    });
+    scene.tell(&["deny", "--identity", "spiffe://cluster.local/ns/other/sa/default"]);
+    assert_eq!(
+        scene.ca.show()["denied"],
+        Value::from(vec!["identity spiffe://cluster.local/ns/other/sa/default"])
+    );
+}
+
+/// A certificate lives 16 s here; on a busy machine every step takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
