@@ -14,6 +14,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -178,9 +179,14 @@ async fn follow(folder: &Folder, pace: Pace, live: &watch::Sender<Arc<Live>>, at
 }
 
 async fn listen(listener: &TcpListener, endpoint: &CaEndpoint, desk: &Desk) {
+    let mut agents = JoinSet::new();
     loop {
+        while agents.try_join_next().is_some() {}
+        if agents.len() >= MOST_CONNECTIONS {
+            agents.join_next().await;
+        }
         match listener.accept().await {
-            Ok((stream, peer)) => drop(tokio::spawn(attend(stream, peer, endpoint.clone(), desk.clone()))),
+            Ok((stream, peer)) => drop(agents.spawn(attend(stream, peer, endpoint.clone(), desk.clone()))),
             Err(error) => {
                 tracing::warn!(%error, "An agent cannot be accepted");
                 // What ran out does not come back at once.
@@ -360,6 +366,8 @@ fn news(bundle: Option<Bundle>, outcomes: Vec<Outcome>) -> Answer {
 const AUDIT: &str = "weft_audit";
 /// How often the folder is looked at: what a command writes reaches the agents within this time.
 const LOOK: Duration = Duration::from_millis(200);
+/// More agents than any cluster has nodes, and fewer than descriptors.
+const MOST_CONNECTIONS: usize = 15_000;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const BREATHER: Duration = Duration::from_millis(100);
 

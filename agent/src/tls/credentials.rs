@@ -66,6 +66,16 @@ pub(super) enum Unusable {
 // === impl Issued ===
 
 impl Issued {
+    /// Takes a certificate that no CA of ours would sign, in the name of a good one.
+    #[cfg(test)]
+    pub(super) fn forged(key: &PodKey, der: Vec<u8>, like: &Self) -> Self {
+        let signer = key.signer().expect("a signer");
+        Self {
+            certified: Arc::new(CertifiedKey::new(vec![der.into()], signer)),
+            certificate: Arc::clone(&like.certificate),
+        }
+    }
+
     /// Joins a key with what a CA has signed for it: the certificate, then those that lead to the root.
     pub(super) fn new(key: &PodKey, chain: Vec<Vec<u8>>) -> Result<Self, Unusable> {
         let leaf = chain.first().ok_or(Unusable::Missing)?;

@@ -86,7 +86,7 @@ impl Records {
         self.pending(out);
         for chunk in plain.chunks(LARGEST_PLAIN) {
             if self.writing.used() >= self.keys.record_limit() {
-                self.renew_writing(out)?;
+                self.renew_writing(UPDATE_NOT_REQUESTED, out)?;
             }
             self.writing.seal(Content::Data, chunk, out)?;
         }
@@ -176,7 +176,7 @@ impl Records {
             [UPDATE_REQUESTED] if !self.outgoing.is_empty() => Ok(()),
             [UPDATE_REQUESTED] => {
                 let mut answer = Vec::new();
-                self.renew_writing(&mut answer)?;
+                self.renew_writing(UPDATE_NOT_REQUESTED, &mut answer)?;
                 self.outgoing = answer;
                 Ok(())
             }
@@ -184,11 +184,18 @@ impl Records {
         }
     }
 
-    fn renew_writing(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
-        let update = [KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED];
+    /// Goes over to the next key, and asks the peer to do so too or not.
+    pub(super) fn renew_writing(&mut self, request: u8, out: &mut Vec<u8>) -> Result<(), TlsError> {
+        let update = [KEY_UPDATE, 0, 0, 1, request];
         self.writing.seal(Content::Handshake, &update, out)?;
         self.writing = Protection::new(self.keys.next_writing()?)?;
         Ok(())
+    }
+
+    /// Says what only a peer that keeps no rules would say.
+    #[cfg(test)]
+    pub(super) fn say(&mut self, content: Content, plain: &[u8], out: &mut Vec<u8>) {
+        self.writing.seal(content, plain, out).expect("sealed");
     }
 
     /// Makes the alert that tells the peer what was wrong; nothing more is read.

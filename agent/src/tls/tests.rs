@@ -13,6 +13,7 @@ use crate::model::{
     sample::{mk_ip, mk_pod},
 };
 
+mod forgeries;
 mod handshakes;
 mod records;
 mod resumption;
