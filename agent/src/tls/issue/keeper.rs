@@ -57,6 +57,8 @@ enum Fruitless {
     Refused(String),
     #[error("the CA has sent a certificate of another pod or service account")]
     OtherPod,
+    #[error("by this node's clock the certificate is not valid at this moment")]
+    Clock,
     #[error(transparent)]
     Unusable(#[from] crate::tls::credentials::Unusable),
 }
@@ -247,6 +249,9 @@ impl<C: Ca> Keeper<C> {
             return Err(Fruitless::OtherPod);
         }
         self.identities.put(issued)?;
+        if !certificate.valid_at(SystemTime::now()) {
+            return Err(Fruitless::Clock);
+        }
         tracing::debug!(pod = %subject.pod, serial = %certificate.serial, "Certificate held");
         self.plan
             .hold(uid, subject, certificate.authority.clone(), certificate.not_after);

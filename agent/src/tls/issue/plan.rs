@@ -135,7 +135,7 @@ impl Plan {
         planned.due = if stale {
             now + part_of(SPREAD)
         } else {
-            now + left * 2 / 5 + part_of(left / 10)
+            now + SHORTEST.max(left * 2 / 5 + part_of(left / 10))
         };
         planned.held = Some((subject, authority));
         planned.failures = 0;

@@ -288,6 +288,22 @@ async fn a_certificate_of_another_pod_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ca_whose_clock_is_hours_away_is_not_asked_without_a_pause() {
+    let cart = mk_pod("cart", "10.0.0.1");
+    let mut scene = Scene::new(vec![cart.clone()]).await;
+    scene.say(Some(scene.bundle(1)), Vec::new()).await;
+    let started = Instant::now();
+    for _again in 0..5 {
+        let ask = scene.asked().await.remove(0);
+        let over = Validity::starting(SystemTime::now() - Duration::from_secs(7200), Duration::from_secs(3600));
+        scene.issue(&ask, over).await;
+    }
+    assert!(started.elapsed() >= Duration::from_secs(7), "{:?}", started.elapsed());
+    assert!(scene.identities.of(&cart.uid).is_none());
+    assert!(scene.status.borrow().refusals[&cart.uid].contains("clock"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_signing_root_renews_at_once_and_both_roots_hold_meanwhile() {
     let cart = mk_pod("cart", "10.0.0.1");
     let mut scene = Scene::new(vec![cart.clone()]).await;
