@@ -11,7 +11,7 @@ use harness::{App, Family, Packet, Pod, Server, Sniffer, Talk, wait};
 
 use crate::mesh::{Mesh, Single, record_from};
 
-/// A client and servers behind one pass and behind two, each with the same application.
+/// A client and servers behind one pass in memory and behind mutual TLS, each with the same application.
 struct Paths {
     servers: [(Pod, Server); 2],
     client: Pod,
@@ -20,13 +20,14 @@ struct Paths {
 
 impl Paths {
     fn to(app: App) -> Self {
-        let mesh = Mesh::start();
+        let mesh = Mesh::start_secured();
         let client = mesh.pod(0, "mesh/client");
         let servers = [(0, "mesh/near"), (1, "mesh/far")].map(|(node, name)| {
             let pod = mesh.pod(node, name);
             let server = pod.serve(8080, app);
             (pod, server)
         });
+        mesh.wait_certified();
         Self { servers, client, mesh }
     }
 

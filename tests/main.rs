@@ -18,6 +18,7 @@ mod hostile_pod;
 mod limits;
 mod manifests;
 mod mesh;
+mod mtls;
 mod never_captured;
 mod policy;
 mod probes;

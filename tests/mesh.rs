@@ -7,8 +7,8 @@ use std::{
 };
 
 use agent_common::names;
-use harness::{Agent, Lab, Node, Object, Pod, wait};
-use serde_json::Value;
+use harness::{Agent, Ca, Lab, Node, Object, Pod, wait};
+use serde_json::{Value, json};
 
 /// Two nodes with an agent each, over the namespaces `mesh` (enrolled, fails open), `closed` (enrolled, fails closed)
 /// and `plain`.
@@ -16,6 +16,7 @@ pub(crate) struct Mesh {
     pub(crate) agents: [Agent; 2],
     pub(crate) nodes: [Node; 2],
     pub(crate) lab: Lab,
+    pub(crate) ca: Option<Ca>,
 }
 
 /// One node with its agent over the same namespaces.
@@ -33,7 +34,52 @@ impl Mesh {
         let nodes = ["one", "two"].map(|name| lab.node(name));
         let mut agents = nodes.each_ref().map(|node| node.agent().spawn());
         agents.iter_mut().for_each(Agent::wait_ready);
-        Self { agents, nodes, lab }
+        Self {
+            agents,
+            nodes,
+            lab,
+            ca: None,
+        }
+    }
+
+    /// With a CA for both agents, so that what passes between the nodes is mutual TLS.
+    pub(crate) fn start_secured() -> Self {
+        Self::start_secured_by(&[])
+    }
+
+    /// With a CA that has further arguments.
+    pub(crate) fn start_secured_by(arguments: &[&str]) -> Self {
+        let lab = lab();
+        let nodes = ["one", "two"].map(|name| lab.node(name));
+        // Whether an agent may be there is known of pods behind services, and of these ranges.
+        let ranges = [
+            "10.101.0.0/16",
+            "10.102.0.0/16",
+            "fd00:244:0:1::/64",
+            "fd00:244:0:2::/64",
+        ];
+        lab.manifests()
+            .apply(&Object::mesh_config(json!({ "podCIDRs": ranges })));
+        let ca = nodes[0].ca(arguments);
+        let mut agents = nodes.each_ref().map(|node| node.agent_of(&ca).spawn());
+        agents.iter_mut().for_each(Agent::wait_ready);
+        Self {
+            agents,
+            nodes,
+            lab,
+            ca: Some(ca),
+        }
+    }
+
+    /// Waits until all captured pods of both nodes have certificates.
+    pub(crate) fn wait_certified(&self) {
+        for agent in &self.agents {
+            wait::until(CERTIFIED, "certificates", || {
+                let shown = agent.debug(&["cert", "show"]);
+                let rows = shown.as_array().cloned().unwrap_or_default();
+                rows.iter().all(|row| row["state"] == "valid")
+            });
+        }
     }
 
     /// Starts a pod on one of the nodes and waits until it is captured.
@@ -217,3 +263,6 @@ fn parse_local(local: &str) -> Option<SocketAddr> {
 
 /// `TCP_LISTEN` of net/tcp_states.h.
 const LISTEN: &str = "0A";
+
+/// On a busy machine each step of the CA and its agents takes its time.
+const CERTIFIED: std::time::Duration = std::time::Duration::from_secs(60);

@@ -198,17 +198,17 @@ fn talk(client: &Pod, server: &Pod, family: Family) -> io::Result<Vec<u8>> {
 }
 
 /// Waits until the connection is cut from the other side.
-fn cut(stream: &TcpStream) -> ErrorKind {
+pub(crate) fn cut(stream: &TcpStream) -> ErrorKind {
     Talk::hear(stream).expect_err("the connection is cut").kind()
 }
 
 /// Whether a record's connection is of this family.
-fn is_of(record: &Value, family: Family) -> bool {
+pub(crate) fn is_of(record: &Value, family: Family) -> bool {
     let destination = record["original_destination"].as_str().unwrap_or_default();
     destination.starts_with('[') == (family == Family::V6)
 }
 
-fn strict(namespace: &str) -> Object {
+pub(crate) fn strict(namespace: &str) -> Object {
     Object::new(json!({
         "apiVersion": "mesh.weft.dev/v1alpha1",
         "kind": "AuthenticationPolicy",
@@ -217,7 +217,7 @@ fn strict(namespace: &str) -> Object {
     }))
 }
 
-fn authorization(name: &str, spec: Value) -> Object {
+pub(crate) fn authorization(name: &str, spec: Value) -> Object {
     Object::new(json!({
         "apiVersion": "mesh.weft.dev/v1alpha1",
         "kind": "AuthorizationPolicy",

@@ -1,15 +1,17 @@
 //! A connection to another agent: mutual TLS, in which the frames of one stream after another come and go.
 
 use std::{
+    future::poll_fn,
     io, mem,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     os::fd::AsRawFd as _,
     task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
 
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::{io::Interest, net::TcpStream};
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream, time::timeout};
 
 use super::{
     copy::{poll_receive, send_now},
@@ -252,6 +254,26 @@ impl Carrier {
         self.stream.close();
     }
 
+    /// Lets the peer read what it was told last: with bytes of it unread, a close would be a RST that overtakes them.
+    pub(super) async fn farewell(mut self: Box<Self>) {
+        let said = timeout(FAREWELL, async {
+            poll_fn(|cx| self.poll_flush(cx)).await?;
+            SockRef::from(&*self.stream).shutdown(Shutdown::Write)?;
+            let mut unread = [0; 1024];
+            loop {
+                self.stream.readable().await?;
+                match self.stream.try_read(&mut unread) {
+                    Ok(0) => return Ok::<_, CarrierError>(()),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        });
+        if matches!(said.await, Ok(Ok(()))) {
+            self.stream.close();
+        }
+    }
+
     /// Decrypts and decodes; true when the peer has said that it sends no more.
     fn open(&mut self, chunk: &mut [u8], received: &mut Received, lane: &Lane) -> Result<bool, CarrierError> {
         let Self {
@@ -345,5 +367,7 @@ fn is_whole(bytes: &[u8]) -> bool {
     }
 }
 
+/// How long a peer may take to read why it was refused.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The longest record: 2^14 + 256 bytes behind a head of 5 (RFC 8446, 5.2).
 const LARGEST_RECORD: usize = 5 + (1 << 14) + 256;

@@ -9,7 +9,7 @@
 //! just leaving the mesh, hears nothing of it.
 //!
 //! Both ends are this agent's. The connection stays open and idle: when the network breaks it the lease is lost, and it
-//! is asked for anew at least every [`LONGEST`], and when a NetworkPolicy of either namespace changes. Whoever asks while
+//! is asked for anew at least every two minutes, and when a NetworkPolicy of either namespace changes. Whoever asks while
 //! another does waits for the same answer.
 
 mod far;

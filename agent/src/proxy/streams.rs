@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, rc::Rc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{task::spawn_local, time::timeout};
 
 use super::{
     captured::{Arrival, Captured},
@@ -151,7 +151,8 @@ async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> 
         Err(denied) => {
             // The peer learns it or has gone.
             if carrier.send(&status(Status::Refused(denied)), lane).is_ok() {
-                carrier.close(lane);
+                // Apart: the refused stream is over at once.
+                spawn_local(carrier.farewell());
             }
             Err(denied)
         }

@@ -147,6 +147,12 @@ const PACKAGES: &[Package] = &[
         proof: Proof::Linked("/usr/include/zstd.h"),
     },
     Package {
+        name: "openssl",
+        reason: "a TLS peer that is not of Weft",
+        needed_by: &[Need::Test],
+        proof: Proof::Program("openssl"),
+    },
+    Package {
         name: "nftables",
         reason: "stands for the CNI that enforces NetworkPolicies between pods",
         needed_by: &[Need::Test],

@@ -1,0 +1,301 @@
+//! What passes between nodes: mutual TLS on the original port, attributed to pods, and refused where it must be.
+
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+};
+
+use harness::{App, Family, Object, Pod, Sniffer, Talk, wait};
+use serde_json::{Value, json};
+
+use crate::{
+    mesh::{Mesh, wait_captured},
+    policy::{authorization, cut, is_of, strict},
+};
+
+/// A client on the first node and a server on the second, of one mesh.
+struct Pair {
+    client: Pod,
+    server: Pod,
+    _app: harness::Server,
+    mesh: Mesh,
+}
+
+impl Pair {
+    fn start() -> Self {
+        Self::of(Mesh::start_secured())
+    }
+
+    fn of(mesh: Mesh) -> Self {
+        let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+        let app = server.serve(8080, App::Echo);
+        mesh.wait_certified();
+        Self {
+            client,
+            server,
+            _app: app,
+            mesh,
+        }
+    }
+
+    fn to(&self, family: Family) -> SocketAddr {
+        self.server.addresses().at(family, 8080)
+    }
+
+    fn talk(&self, family: Family) -> io::Result<Vec<u8>> {
+        Talk::ask(&self.client.connect(self.to(family))?, TEXT.as_bytes())
+    }
+
+    /// Waits for a record of the client's agent.
+    fn record(&self, family: Family, such: impl Fn(&Value) -> bool) -> Value {
+        self.mesh.agents[0].record("a record", |record| is_of(record, family) && such(record))
+    }
+
+    fn ca(&self, arguments: &[&str]) {
+        let ca = self.mesh.ca.as_ref().expect("the mesh has a CA");
+        let outcome = ca.command(arguments);
+        assert_eq!(outcome.code, Some(0), "weft ca {arguments:?}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_connection_between_nodes_is_mutual_tls_on_its_original_port_and_nobody_on_the_wire_reads_it() {
+    let pair = Pair::start();
+    for family in Family::BOTH {
+        let sniffers = [&pair.client, &pair.server].map(|pod| Sniffer::looking_for(pod.netns(), "eth0", TEXT));
+        assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+        let record = pair.record(family, |record| record["reason"].is_null());
+        assert_eq!(record["security"], "mutual_tls");
+        assert_eq!(record["source_identity"], "spiffe://cluster.local/ns/mesh/sa/default");
+        assert_eq!(
+            record["destination_identity"],
+            "spiffe://cluster.local/ns/mesh/sa/default"
+        );
+        let served = pair.mesh.agents[1].record("the server's record", |record| is_of(record, family));
+        assert_eq!(served["security"], "mutual_tls");
+        assert_eq!(served["source_pod"], "mesh/client");
+        assert_eq!(served["source_identity"], "spiffe://cluster.local/ns/mesh/sa/default");
+        for sniffer in sniffers {
+            let to_port = |packet: &harness::Packet| packet.destination == pair.to(family) && packet.payload > 0;
+            wait::until(wait::PATIENCE, "bytes on the original port", || {
+                sniffer.count(to_port) > 0
+            });
+            assert_eq!(sniffer.told(), 0, "{:?}", sniffer.packets());
+        }
+    }
+}
+
+#[test]
+fn the_application_sees_the_clients_own_address_behind_mutual_tls() {
+    let mesh = Mesh::start_secured();
+    let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+    let app = server.serve(8080, App::Echo);
+    mesh.wait_certified();
+    for family in Family::BOTH {
+        let stream = client.connect(server.addresses().at(family, 8080)).unwrap();
+        assert_eq!(Talk::ask(&stream, b"x").unwrap(), b"x");
+        assert_eq!(app.peers().last().unwrap().ip(), client.addresses().of(family));
+    }
+}
+
+#[test]
+fn streams_follow_each_other_on_one_connection_without_another_handshake() {
+    let pair = Pair::start();
+    let handshakes = || pair.mesh.agents[0].metric("weft_tls_handshakes_total", &["side=\"client\""]);
+    for family in Family::BOTH {
+        let before = handshakes();
+        for _ in 0..20 {
+            assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+            // The connection is back in its pool when its stream has ended on both sides.
+            wait::until(wait::PATIENCE, "the connection waits", || pooled(&pair, family) > 0);
+        }
+        // One for each lane at most.
+        assert!(handshakes() - before <= 2.0, "{} handshakes", handshakes() - before);
+    }
+}
+
+#[test]
+fn open_streams_wait_for_nobody() {
+    let pair = Pair::start();
+    for family in Family::BOTH {
+        let streams: Vec<_> = (0..10).map(|_| pair.client.connect(pair.to(family)).unwrap()).collect();
+        for stream in streams.iter().rev() {
+            assert_eq!(Talk::ask(stream, b"hello").unwrap(), b"hello");
+        }
+    }
+}
+
+#[test]
+fn a_pooled_connection_whose_agent_has_gone_is_replaced() {
+    let mut pair = Pair::start();
+    for family in Family::BOTH {
+        assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+    }
+    pair.mesh.agents[1].restart();
+    wait_captured(&pair.mesh.nodes[1], &pair.server);
+    pair.mesh.wait_certified();
+    for family in Family::BOTH {
+        wait::until(wait::PATIENCE, "served by the next agent", || pair.talk(family).is_ok());
+    }
+}
+
+#[test]
+fn a_peer_that_must_speak_mutual_tls_and_does_not_is_refused() {
+    let pair = Pair::start();
+    let outside = pair.mesh.nodes[1]
+        .pod("mesh/outside")
+        .label("weft.dev/mesh", "disabled")
+        .start();
+    let _app = outside.serve(8080, App::Echo);
+    let talk = |family| {
+        let stream = pair.client.connect(outside.addresses().at(family, 8080))?;
+        Talk::ask(&stream, b"hello")
+    };
+    // A service tells whose address it is.
+    pair.mesh
+        .apply(&Object::headless("mesh/outside", "outside").port("", 8080, 8080));
+    for family in Family::BOTH {
+        assert_eq!(talk(family).unwrap(), b"hello", "permissive");
+    }
+    pair.mesh.apply(&strict("mesh"));
+    for family in Family::BOTH {
+        wait::until(wait::PATIENCE, "plaintext is refused", || talk(family).is_err());
+        pair.record(family, |record| record["reason"] == "peer_not_in_mesh");
+    }
+}
+
+#[test]
+fn a_slice_that_names_another_pod_than_the_one_behind_its_address_is_not_believed() {
+    let pair = Pair::start();
+    let other = pair.mesh.pod(1, "mesh/other");
+    pair.mesh.lab.manifests().enrolled("borrower");
+    for (namespace, uid) in [("mesh", other.uid()), ("borrower", pair.server.uid())] {
+        for family in Family::BOTH {
+            let name = format!("{namespace}/{}", if family == Family::V4 { "four" } else { "six" });
+            let virtual_ips = harness::Addresses::service(if namespace == "mesh" { 201 } else { 202 });
+            let mut service = Object::service(&name, virtual_ips, "nobody").port("", 80, 8080);
+            service.value_mut()["spec"].as_object_mut().unwrap().remove("selector");
+            let target = json!({ "kind": "Pod", "name": "server", "namespace": namespace, "uid": uid });
+            let fields = json!({ "conditions": { "ready": true }, "targetRef": target });
+            let (_, short) = name.split_once('/').unwrap();
+            let slice =
+                Object::slice(&name, short, &[("", 8080)]).endpoint_with(pair.server.addresses().of(family), fields);
+            pair.mesh.apply(&slice);
+            pair.mesh.apply(&service);
+            let to = virtual_ips.at(family, 80);
+            wait::until(wait::PATIENCE, "the service is known and its pod not believed", || {
+                let Ok(stream) = pair.client.connect(to) else {
+                    return false;
+                };
+                let refused = Talk::ask(&stream, b"hello").is_err();
+                let record = |record: &Value| {
+                    record["reason"] == "peer_not_verified" && record["original_destination"] == to.to_string().as_str()
+                };
+                refused && pair.mesh.agents[0].records().iter().any(record)
+            });
+            pair.mesh.lab.manifests().delete(&service);
+            pair.mesh.lab.manifests().delete(&slice);
+        }
+    }
+}
+
+#[test]
+fn the_labels_of_a_remote_pod_count_in_a_policy_and_its_change_cuts() {
+    let pair = Pair::start();
+    let live = Family::BOTH.map(|family| pair.client.connect(pair.to(family)).unwrap());
+    for stream in &live {
+        assert_eq!(Talk::ask(stream, b"before").unwrap(), b"before");
+    }
+    pair.mesh.apply(&authorization(
+        "deny-client",
+        json!({ "action": "DENY", "rules": [{ "from": [{ "podLabels": { "app": "client" } }] }] }),
+    ));
+    for (stream, family) in live.iter().zip(Family::BOTH) {
+        assert_eq!(cut(stream), ErrorKind::ConnectionReset);
+        let refused = pair.mesh.agents[1].record("the cut", |record| {
+            record["reason"] == "policy_denied" && record["bytes_sent"] == 6 && is_of(record, family)
+        });
+        assert_eq!(refused["policy"], "AuthorizationPolicy mesh/deny-client");
+        assert!(pair.talk(family).is_err());
+        // The client's agent says why too: the server's has told it.
+        pair.record(family, |record| record["reason"] == "policy_denied");
+    }
+}
+
+#[test]
+fn a_pod_on_the_deny_list_is_cut_and_refused_and_let_in_again() {
+    let pair = Pair::start();
+    let live = Family::BOTH.map(|family| pair.client.connect(pair.to(family)).unwrap());
+    for stream in &live {
+        assert_eq!(Talk::ask(stream, b"before").unwrap(), b"before");
+    }
+    pair.ca(&["deny", "--pod", pair.client.uid()]);
+    for (stream, family) in live.iter().zip(Family::BOTH) {
+        assert_eq!(cut(stream), ErrorKind::ConnectionReset);
+        assert!(pair.talk(family).is_err());
+        pair.mesh.agents[1].record("the cut", |record| {
+            record["reason"] == "identity_denied" && is_of(record, family)
+        });
+    }
+    pair.ca(&["allow", "--pod", pair.client.uid()]);
+    for family in Family::BOTH {
+        wait::until(wait::PATIENCE, "let in again", || pair.talk(family).is_ok());
+    }
+}
+
+#[test]
+fn an_agents_first_words_reach_no_application_though_nobody_greeted() {
+    let pair = Pair::start();
+    let stranger = pair.mesh.plain(0, "stranger");
+    for family in Family::BOTH {
+        let to = pair.to(family);
+        let asked = |alpn: &str| {
+            let command = format!("openssl s_client -connect {to} -alpn {alpn} -brief </dev/null 2>&1 || true");
+            stranger.netns().sh(&command)
+        };
+        asked("weft-tcp/1");
+        pair.mesh.agents[1].record("a refusal", |record| {
+            record["reason"] == "protocol_violation" && is_of(record, family)
+        });
+        // An application's own TLS is its own business: the echo sends it back.
+        asked("http/1.1");
+        pair.mesh.agents[1].record("what passed", |record| {
+            record["reason"].is_null() && record["bytes_sent"].as_u64() > Some(100) && is_of(record, family)
+        });
+    }
+}
+
+#[test]
+fn a_root_is_replaced_under_traffic_without_one_failure() {
+    let pair = Pair::of(Mesh::start_secured_by(&[
+        "--short-life",
+        "16s",
+        "--rotation-step",
+        "1s",
+    ]));
+    let shown = || pair.mesh.ca.as_ref().expect("the mesh has a CA").show();
+    let old = shown()["roots"].clone();
+    pair.ca(&["rotate"]);
+    let mut served = 0;
+    wait::until(std::time::Duration::from_secs(60), "the old root gone", || {
+        for family in Family::BOTH {
+            assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+            served += 1;
+        }
+        shown()["rotation"] == "none" && shown()["roots"] != old
+    });
+    for family in Family::BOTH {
+        assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+    }
+    assert!(served > 10);
+}
+
+/// How many connections to the server wait for their next stream.
+fn pooled(pair: &Pair, family: Family) -> usize {
+    let shown = pair.mesh.agents[0].debug(&["conn", "show"]);
+    let to = pair.to(family).to_string();
+    let waits = |row: &&Value| row["phase"] == "pooled" && row["destination"] == to.as_str();
+    shown.as_array().map_or(0, |rows| rows.iter().filter(waits).count())
+}
+
+const TEXT: &str = "nobody on the wire reads this";
