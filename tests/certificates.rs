@@ -1,17 +1,22 @@
 //! A real CA and the agents of two nodes: certificates issued, renewed, rotated and denied, as `weft debug cert` shows them.
 
-use std::time::Duration;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
-use harness::{Agent, Ca, Lab, Node, Pod, wait};
-use serde_json::Value;
+use harness::{Agent, App, Ca, Family, Lab, Node, Object, Pod, Talk, wait};
+use serde_json::{Value, json};
+
+use crate::mesh::wait_captured;
 
 /// Two nodes with an agent and a pod each, and a CA on the first.
 struct Scene {
     ca: Ca,
     agents: [Agent; 2],
     pods: [Pod; 2],
-    _nodes: [Node; 2],
-    _lab: Lab,
+    nodes: [Node; 2],
+    lab: Lab,
 }
 
 impl Scene {
@@ -26,11 +31,41 @@ impl Scene {
             ca,
             agents,
             pods,
-            _nodes: nodes,
-            _lab: lab,
+            nodes,
+            lab,
         };
         scene.until_both("valid certificates", |certificate| certificate["state"] == "valid");
         scene
+    }
+
+    /// The same with pods that take no plaintext: what they answer has come by mutual TLS.
+    fn strict() -> Self {
+        let scene = Self::start();
+        // Agents greet only within the cluster: no slice names these pods.
+        let ranges = json!({ "podCIDRs": ["10.0.0.0/8", "fd00::/8"] });
+        scene.lab.manifests().apply(&Object::mesh_config(ranges));
+        scene.lab.manifests().apply(&Object::new(json!({
+            "apiVersion": "mesh.weft.dev/v1alpha1",
+            "kind": "AuthenticationPolicy",
+            "metadata": { "namespace": "mesh", "name": "strict" },
+            "spec": { "mtls": { "mode": "Strict" } },
+        })));
+        for (node, pod) in scene.nodes.iter().zip(&scene.pods) {
+            wait_captured(node, pod);
+        }
+        scene
+    }
+
+    /// Says a word from the first pod to the second, over a new connection.
+    fn talk(&self, family: Family) -> io::Result<Vec<u8>> {
+        let stream = self.pods[0].connect(self.pods[1].addresses().at(family, 8080))?;
+        Talk::ask(&stream, b"hello")
+    }
+
+    fn until_reached(&self) {
+        wait::until(PATIENCE, "the other pod reached by either family", || {
+            Family::BOTH.into_iter().all(|family| self.talk(family).is_ok())
+        });
     }
 
     /// The certificates of both pods, each as its agent shows it.
@@ -150,6 +185,49 @@ fn what_is_denied_gets_no_certificate_and_its_neighbour_does() {
         scene.ca.show()["denied"],
         Value::from(vec!["identity spiffe://cluster.local/ns/other/sa/default"])
     );
+}
+
+#[test]
+fn a_root_is_replaced_under_traffic_and_no_new_connection_fails() {
+    let scene = Scene::strict();
+    let _app = scene.pods[1].serve(8080, App::Echo);
+    scene.until_reached();
+    scene.tell(&["rotate"]);
+    let mut connections = 0;
+    wait::until(PATIENCE, "the old root gone", || {
+        for family in Family::BOTH {
+            let answered = scene.talk(family);
+            assert!(answered.is_ok(), "after {connections} connections: {answered:?}");
+            connections += 1;
+        }
+        scene.ca.show()["rotation"] == "none"
+    });
+    assert_eq!(scene.ca.show()["roots"].as_array().map(Vec::len), Some(1));
+    // By the new root alone, and not by a connection of before.
+    for family in Family::BOTH {
+        scene.talk(family).expect("the new root is believed");
+    }
+}
+
+#[test]
+fn a_denial_cuts_what_is_open_and_keeps_out_what_comes() {
+    let scene = Scene::strict();
+    let _app = scene.pods[1].serve(8080, App::Echo);
+    scene.until_reached();
+    let open = scene.pods[0].connect(scene.pods[1].addresses().at(Family::V4, 8080));
+    let open = open.expect("a connection");
+    assert_eq!(Talk::ask(&open, b"hello").expect("an answer"), b"hello");
+    let uid = scene.pods[0].uid().to_owned();
+    scene.tell(&["deny", "--pod", &uid]);
+    let told = Instant::now();
+    Talk::hear(&open).expect_err("it is cut");
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    scene.agents[1].record("the cut connection", |record| record["reason"] == "identity_denied");
+    for family in Family::BOTH {
+        scene.talk(family).expect_err("what is denied is kept out");
+    }
+    scene.tell(&["allow", "--pod", &uid]);
+    scene.until_reached();
 }
 
 /// A certificate lives 16 s here; on a busy machine every step takes its time.

@@ -32,11 +32,12 @@ fn issue(config: &CaConfig) -> anyhow::Result<()> {
     let Some(manifests) = &config.manifests else {
         bail!("--manifests says for which pods to sign");
     };
+    let life = config.short_life.unwrap_or(config.certificate_life);
     let settings = Settings {
         state: config.state.clone(),
         trust_domain: config.trust_domain.clone(),
         listen: config.listen,
-        life: config.short_life.unwrap_or(config.certificate_life),
+        life,
         rotation_step: config.rotation_step,
     };
     Builder::new_current_thread()
@@ -47,7 +48,7 @@ fn issue(config: &CaConfig) -> anyhow::Result<()> {
             let mut signals = Signals::new().context("cannot take signals")?;
             let roster = files::follow_roster(manifests)?;
             let server = Server::bind(settings, roster).await?;
-            tracing::info!(address = %server.address()?, life = ?config.certificate_life, "CA issues");
+            tracing::info!(address = %server.address()?, ?life, "CA issues");
             tokio::select! {
                 () = server.run() => {}
                 signal = signals.next() => tracing::info!(signal, "CA ends"),
