@@ -67,7 +67,7 @@ pub(crate) struct Bench {
     rounds: usize,
 
     /// How long each measurement lasts
-    #[arg(long, value_name = "SECONDS", default_value = "3")]
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
     seconds: u64,
 
     /// Measure only these
