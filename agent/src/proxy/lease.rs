@@ -99,6 +99,10 @@ pub(super) async fn lease(arrival: &Arrival, destination: SocketAddr, lane: &Rc<
     let between = Between::new(arrival, destination);
     let lease = lane.shared.leases.get(between, arrival, lane);
     lease.touch();
+    // Nearly always, and then without a subscription.
+    if *lease.state.borrow() == State::Held {
+        return Ok(());
+    }
     let mut state = lease.state.subscribe();
     let state = state.wait_for(|state| *state != State::Asked).await;
     match state.map(|state| *state) {

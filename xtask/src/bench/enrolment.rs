@@ -29,26 +29,31 @@ pub(super) struct Enrolment {
 /// Makes pods outside the mesh and lets them join.
 pub(super) fn measure(topology: &Topology) -> Result<Enrolment> {
     let manifests = topology.lab.manifests();
-    manifests.plain("crowd");
+    ["single", "crowd"]
+        .iter()
+        .for_each(|namespace| manifests.plain(namespace));
     let node = &topology.near;
-    let start = |number| node.pod(&format!("crowd/pod-{number}")).start();
-    let (mut first, mut second): (Vec<_>, Vec<_>) =
-        ((0..SOME).map(start).collect(), (SOME..2 * SOME).map(start).collect());
-    let pods: Vec<_> = (2 * SOME..2 * SOME + MANY).map(start).collect();
+    let start = |namespace: &'static str| move |number| node.pod(&format!("{namespace}/pod-{number}")).start();
+    let mut singles: Vec<_> = (0..2 * SOME).map(start("single")).collect();
+    let pods: Vec<_> = (0..MANY).map(start("crowd")).collect();
+    let (first, second) = singles.split_at_mut(SOME);
     quiet();
-    let one = one_by_one(node, &mut first)?;
-    let others = Workloads::write(manifests, CROWD);
-    quiet();
-    let one_of_crowd = one_by_one(node, &mut second)?;
-    drop(others);
-    quiet();
+    let one = one_by_one(node, first)?;
 
     let start = Instant::now();
     manifests.enrolled("crowd");
     let many = captured(node, &pods, start)?;
+    drop(pods);
 
-    drop((first, second, pods));
-    manifests.delete(&Object::namespace("crowd"));
+    let others = Workloads::write(manifests, CROWD);
+    quiet();
+    let one_of_crowd = one_by_one(node, second)?;
+    drop(others);
+
+    drop(singles);
+    ["single", "crowd"]
+        .iter()
+        .for_each(|namespace| manifests.delete(&Object::namespace(namespace)));
     Ok(Enrolment {
         one,
         one_of_crowd,
