@@ -48,26 +48,27 @@ pub fn hello(first: &[u8]) -> Hello {
 
 /// The handshake message that the records begin, as far as it is there, and what a missing byte of it means.
 ///
-/// A hello may be cut into several records (RFC 8446, 5.1); an agent's never is, a stranger's may be.
+/// A hello may be cut into several records (RFC 8446, 5.1); an agent's never is, a stranger's may be. Where what follows
+/// is no record, the message is over: what was read of it before may have told enough.
 fn handshake_bytes(first: &[u8]) -> Result<(Vec<u8>, Missing), Stop> {
     let mut message = Vec::new();
     let mut rest = first;
     loop {
         let (Some(CONTENT_HANDSHAKE) | None) = rest.first() else {
-            return Err(Stop::Foreign);
+            return Ok((message, || Stop::Foreign));
         };
         let (Some(VERSION_MAJOR) | None) = rest.get(1) else {
-            return Err(Stop::Foreign);
+            return Ok((message, || Stop::Foreign));
         };
         let (Some(0..=VERSION_MINOR_MOST) | None) = rest.get(2) else {
-            return Err(Stop::Foreign);
+            return Ok((message, || Stop::Foreign));
         };
         let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) else {
             return Ok((message, || Stop::Short));
         };
         let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
         if length == 0 || length > LARGEST_RECORD {
-            return Err(Stop::Foreign);
+            return Ok((message, || Stop::Foreign));
         }
         message.extend_from_slice(&body[..length.min(body.len())]);
         let known = message.get(..4).map(|head| message_length(head) + 4);

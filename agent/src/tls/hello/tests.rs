@@ -88,3 +88,14 @@ fn no_changed_byte_makes_it_panic_or_wait_for_more_than_a_hello() {
         }
     }
 }
+
+#[test]
+fn bytes_after_a_hello_that_is_ours_make_it_nothing_else() {
+    let mut first = recut(&flight(&[b"weft-tcp/1"]), 4096);
+    // The message says that it is longer: another record ought to follow.
+    first[RECORD_HEADER + 2] += 1;
+    assert_eq!(hello(&first), Hello::Ours);
+    for after in [&b"G"[..], b"\x16\x04", b"\x16\x03\x05", b"\x16\x03\x01\x00\x00"] {
+        assert_eq!(hello(&[&first, after].concat()), Hello::Ours, "{after:?}");
+    }
+}
