@@ -38,3 +38,6 @@ pub const LONGEST_HEADER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod record;
