@@ -15,6 +15,7 @@ mod found;
 mod harness_itself;
 mod hello;
 mod hostile_pod;
+mod impostors;
 mod interrupted;
 mod limits;
 mod manifests;

@@ -56,11 +56,12 @@ pub(super) async fn recognise(stream: &TcpStream, tuple: Tuple, leases: &Leases)
     if let Some(claim) = leases.claim(tuple) {
         return First::Lease(claim);
     }
-    match net::spoken(stream).unwrap_or(Spoken::No) {
-        Spoken::Mesh | Spoken::Unknown => {}
+    let patience = match net::spoken(stream).unwrap_or(Spoken::No) {
+        Spoken::Mesh => PATIENCE_WITH_AN_AGENT,
+        Spoken::Unknown => PATIENCE,
         Spoken::No => return First::Plaintext(guard),
-    }
-    match timeout(PATIENCE, guard.read(stream)).await {
+    };
+    match timeout(patience, guard.read(stream)).await {
         // A silent client is an application's, whose server may speak first.
         Err(_elapsed) => First::Plaintext(guard),
         Ok(Ok(Sort::Unclear | Sort::Application)) => First::Plaintext(guard),
@@ -120,6 +121,9 @@ fn sort(bytes: &[u8]) -> Sort {
 
 /// How long a client that may be an agent has for its first bytes.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How long an agent has: it heard this one, unless a path has taken the answer away, and speaks first. Its node may be
+/// busy, and what it says later is refused.
+const PATIENCE_WITH_AN_AGENT: Duration = Duration::from_secs(2);
 /// How much is read at once: a ClientHello is shorter.
 const CHUNK: usize = 2048;
 
