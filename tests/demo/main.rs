@@ -1,10 +1,12 @@
-//! The demonstration: two simulated nodes, an agent on each, three small services as pods, and what each step shows.
+//! The demonstration: two simulated nodes, an agent on each, a CA, small services as pods, and what each step shows.
 //!
 //! `cargo xtask demo` builds all it needs and becomes this program.
 
+mod security;
 mod shop;
 mod steps;
 mod table;
+mod wire;
 
 use std::{
     env,

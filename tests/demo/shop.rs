@@ -2,16 +2,18 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr, time::Duration};
 
-use harness::{Addresses, Agent, App, Family, Lab, Node, Object, Pod, Server, Talk, wait};
+use harness::{Addresses, Agent, App, Ca, Family, Lab, Node, Object, Pod, Server, Talk, wait};
+use serde_json::{Value, json};
 
-/// Two nodes with their agents, and the pods of the namespace `shop`.
+/// Two nodes with their agents, the CA of both, and the pods of the namespace `shop`.
 pub(crate) struct Shop {
     pub(crate) agents: [Agent; 2],
     pub(crate) web: Pod,
     pub(crate) carts: [(Pod, Server); 3],
-    _stock: (Pod, Server),
+    pub(crate) stock: (Pod, Server),
+    pub(crate) ca: Ca,
     nodes: [Node; 2],
-    lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 /// The service `shop/cart`.
@@ -19,6 +21,9 @@ pub(crate) const CART: Addresses = Addresses::service(10);
 
 /// The service `shop/stock`.
 pub(crate) const STOCK: Addresses = Addresses::service(11);
+
+/// The port of `stock`, of the service and of the pod.
+pub(crate) const STOCK_PORT: u16 = 6000;
 
 // === impl Shop ===
 
@@ -31,8 +36,19 @@ impl Shop {
         lab.manifests()
             .apply(&Object::service("shop/cart", CART, "cart").port("http", 80, 8080));
         lab.manifests()
-            .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", 6000, 6000));
-        let mut agents = nodes.each_ref().map(|node| node.agent().spawn());
+            .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", STOCK_PORT, STOCK_PORT));
+        // Whether an agent may be there is known of pods behind services, and of these ranges.
+        let ranges = [
+            "10.101.0.0/16",
+            "10.102.0.0/16",
+            "fd00:244:0:1::/64",
+            "fd00:244:0:2::/64",
+        ];
+        lab.manifests()
+            .apply(&Object::mesh_config(json!({ "podCIDRs": ranges })));
+        // Certificates that live so shortly let a whole rotation be seen.
+        let ca = nodes[0].ca(&["--short-life", "16s", "--rotation-step", "1s"]);
+        let mut agents = nodes.each_ref().map(|node| node.agent_of(&ca).spawn());
 
         let web = nodes[0].pod("shop/web").start();
         let carts = [(0, "cart-0"), (1, "cart-1"), (1, "cart-2")].map(|(node, name)| {
@@ -41,10 +57,10 @@ impl Shop {
             (pod, server)
         });
         let stock = nodes[1].pod("shop/stock").start();
-        let server = stock.serve(6000, App::Banner);
+        let server = stock.serve(STOCK_PORT, App::Banner);
         agents.iter_mut().for_each(Agent::wait_ready);
 
-        println!("Two nodes stand, with an agent on each, five pods, and two services:");
+        println!("Two nodes stand, with an agent on each and a CA for both, five pods, and two services:");
         for (node, pod) in [
             (1, &web),
             (1, &carts[0].0),
@@ -59,10 +75,16 @@ impl Shop {
             agents,
             web,
             carts,
-            _stock: (stock, server),
+            stock: (stock, server),
+            ca,
             nodes,
             lab,
         }
+    }
+
+    /// The nodes.
+    pub(crate) fn nodes(&self) -> &[Node; 2] {
+        &self.nodes
     }
 
     /// Sets the label by which the namespace joins; it fails closed, so that nothing passes by a dead agent.
@@ -114,6 +136,31 @@ impl Shop {
         wait::until(wait::PATIENCE, "the namespace in the mesh", || {
             tried().connect().and_then(Talk::line).is_ok() && self.captured() >= 2
         });
+        let (stock, _) = &self.stock;
+        wait::until(wait::PATIENCE, "the other node's pods in the mesh", || {
+            self.nodes[1].captures(stock)
+        });
+        self.certificates("valid certificates", |certificate| certificate["state"] == "valid");
+    }
+
+    /// Waits until the certificates of all pods are such, and returns them.
+    pub(crate) fn certificates(&self, what: &str, such: impl Fn(&Value) -> bool) -> Vec<Value> {
+        wait::until_some(CERTIFIED, what, || {
+            let shown = self.agents.iter().map(|agent| agent.debug(&["cert", "show"]));
+            let rows: Vec<_> = shown
+                .flat_map(|rows| rows.as_array().cloned().unwrap_or_default())
+                .collect();
+            (rows.len() == PODS && rows.iter().all(&such)).then_some(rows)
+        })
+    }
+
+    /// Whether `web` may connect to `stock`, as `weft debug` of node-2 is asked. Its agent knows the pods of its own node; of
+    /// `web` it knows what a certificate and a connection say.
+    pub(crate) fn question(&self) -> String {
+        format!(
+            "policy test --from spiffe://cluster.local/ns/shop/sa/default --label app=web --address {} --to shop/stock --port {STOCK_PORT}",
+            self.web.addresses().v4
+        )
     }
 
     /// What a curious person may type while all this stands.
@@ -129,7 +176,14 @@ impl Shop {
                 node.name(),
                 socket.display()
             );
-            for command in ["pod show", "pod check", "conn show", "service show"] {
+            for command in [
+                "pod show",
+                "pod check",
+                "conn show",
+                "service show",
+                "cert show",
+                "policy show",
+            ] {
                 let _ = writeln!(text, "   {} debug {command}", weft.display());
             }
             let _ = writeln!(
@@ -139,6 +193,17 @@ impl Shop {
             );
         }
         let web = self.web.netns().name();
+        let _ = writeln!(
+            text,
+            "   {} debug {}    # node 2 decides",
+            weft.display(),
+            self.question()
+        );
+        let state = self.ca.state();
+        let _ = writeln!(text, "\n   # the CA of both: look at its roots, and replace them");
+        for command in ["show", "rotate"] {
+            let _ = writeln!(text, "   {} ca {command} --state {}", weft.display(), state.display());
+        }
         let _ = writeln!(
             text,
             "\n   # from the pod web: who serves the service cart, and whom it sees"
@@ -153,3 +218,9 @@ impl Shop {
         text
     }
 }
+
+/// How many pods [`Shop::open`] starts.
+const PODS: usize = 5;
+
+/// On a busy machine each step of the CA and its agents takes its time.
+const CERTIFIED: Duration = Duration::from_secs(60);

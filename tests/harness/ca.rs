@@ -74,6 +74,11 @@ impl Ca {
             .into()
     }
 
+    /// The folder of its state, as `weft ca` takes it.
+    pub fn state(&self) -> PathBuf {
+        state(&self.folder)
+    }
+
     /// What `weft ca show` says.
     pub fn show(&self) -> Value {
         let shown = self.command(&["show"]);

@@ -80,6 +80,11 @@ impl Lab {
         &self.shared.manifests
     }
 
+    /// The namespace of the bridge which the nodes are connected by.
+    pub fn underlay(&self) -> &Netns {
+        &self.shared.underlay
+    }
+
     /// A folder for whatever the test needs.
     pub fn folder(&self) -> &Path {
         self.shared.folder()

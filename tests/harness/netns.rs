@@ -12,6 +12,7 @@ use std::{
 
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
+    net::if_::if_nameindex,
     sched::{CloneFlags, setns, unshare},
 };
 
@@ -101,6 +102,18 @@ impl Netns {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+
+    /// The names of its interfaces, without the loopback.
+    pub fn interfaces(&self) -> Vec<String> {
+        let names: Vec<String> = self.run(|| {
+            let listed = if_nameindex().expect("the kernel lists interfaces");
+            let names = listed
+                .iter()
+                .map(|interface| interface.name().to_string_lossy().into_owned());
+            names.collect()
+        });
+        names.into_iter().filter(|name| name != "lo").collect()
     }
 
     /// Writes a setting below `/proc/sys/net`.

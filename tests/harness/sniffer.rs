@@ -46,6 +46,8 @@ pub struct Packet {
     pub payload: usize,
     /// Whether it carries the text that is looked for.
     pub tells: bool,
+    /// Whether it begins with a ClientHello of TLS.
+    pub hello: bool,
 }
 
 /// The options of a TCP segment.
@@ -185,6 +187,7 @@ impl Packet {
             flags,
             options: flags.map_or(Options::NONE, |_| Options::of(segment.get(20..own_head))),
             payload: total.saturating_sub(head + own_head),
+            hello: flags.is_some() && segment.get(own_head..).is_some_and(is_client_hello),
             tells: !text.is_empty() && segment.windows(text.len()).any(|window| window == text),
         })
     }
@@ -221,6 +224,11 @@ impl fmt::Debug for Options {
             .iter()
             .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// Whether a TLS record that holds a handshake (RFC 8446, 5.1) begins, and in it a ClientHello (4).
+fn is_client_hello(payload: &[u8]) -> bool {
+    matches!(payload, [22, 3, _, _, _, 1, ..])
 }
 
 fn listen(socket: &OwnedFd, index: usize, text: &[u8], packets: &Mutex<Vec<Packet>>, stop: &AtomicBool) {

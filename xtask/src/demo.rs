@@ -13,7 +13,7 @@ use crate::{
     workspace,
 };
 
-/// Show what Weft does: two simulated nodes, an agent on each, three small services as pods
+/// Show what Weft does: two simulated nodes, an agent on each, a CA, and what they make of the pods of a small shop
 ///
 /// Needs root and no Kubernetes. Everything lives in network namespaces of its own and is gone at the end, also on
 /// Ctrl-C.
