@@ -39,13 +39,18 @@ fn a_slice_that_names_another_pod_than_the_one_behind_its_address_is_not_believe
     let pair = Pair::start();
     let other = pair.mesh.pod(1, "mesh/other");
     pair.mesh.lab.manifests().enrolled("borrower");
-    for (namespace, uid) in [("mesh", other.uid()), ("borrower", pair.server.uid())] {
+    // Another pod's UID, and a foreign pod's in a slice that says whose it is, or claims it.
+    for (namespace, claimed, uid) in [
+        ("mesh", "mesh", other.uid()),
+        ("borrower", "borrower", pair.server.uid()),
+        ("borrower", "mesh", pair.server.uid()),
+    ] {
         for family in Family::BOTH {
             let name = format!("{namespace}/{}", if family == Family::V4 { "four" } else { "six" });
             let virtual_ips = harness::Addresses::service(if namespace == "mesh" { 201 } else { 202 });
             let mut service = Object::service(&name, virtual_ips, "nobody").port("", 80, 8080);
             service.value_mut()["spec"].as_object_mut().unwrap().remove("selector");
-            let target = json!({ "kind": "Pod", "name": "server", "namespace": namespace, "uid": uid });
+            let target = json!({ "kind": "Pod", "name": "server", "namespace": claimed, "uid": uid });
             let fields = json!({ "conditions": { "ready": true }, "targetRef": target });
             let (_, short) = name.split_once('/').unwrap();
             let slice =

@@ -134,6 +134,7 @@ async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>,
         })?;
     lane.shared.telemetry.shook_hands(TlsSide::Client, established.resumed);
     lane.shared.met.insert(&established.peer.uid);
+    lane.pool.dialled(source, &established.peer, &lane.shared.mesh());
     Ok(Line::Mesh {
         carrier: Box::new(Carrier::new(stream, established, Role::Client, lane.next_id())),
         reused: false,

@@ -211,9 +211,11 @@ impl Live {
         self.denied.get().map_or(Ok(()), Err)
     }
 
-    /// Gives up what an endpoint was to be reached on, which did not serve.
-    pub(super) fn stand_on_nothing(&self) {
-        self.grounds.borrow_mut().clear();
+    /// Gives up what an endpoint was to be reached on, which did not serve. What the address itself is stays.
+    pub(super) fn leave_endpoint(&self) {
+        self.grounds
+            .borrow_mut()
+            .retain(|ground| matches!(ground, Ground::Unknown));
     }
 
     fn judge(&self, mesh: &Mesh, shared: &Shared) {

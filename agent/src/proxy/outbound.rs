@@ -70,7 +70,7 @@ async fn join(stream: ResetOnDrop, arrival: &Arrival, live: &Live, lane: &Rc<Lan
         match outgoing.reach(picked, &mut opener).await {
             Ok(reached) => break reached,
             Err(denied) if tried.len() < RETRIES && elsewhere(denied) => {
-                live.stand_on_nothing();
+                live.leave_endpoint();
                 tried.push(address);
                 failure = Some(denied);
             }
@@ -176,7 +176,7 @@ impl Outgoing<'_> {
                 // It spoke mutual TLS a moment ago.
                 Line::Plaintext(_) => return Err(Denied::PeerNotInMesh),
             };
-            self.live.stand_on_nothing();
+            self.live.leave_endpoint();
             let ground = Ground::Egress {
                 peer: carrier.peer.clone(),
             };

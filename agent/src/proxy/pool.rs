@@ -50,6 +50,17 @@ struct Flush {
 // === impl Pool ===
 
 impl Pool {
+    /// Follows the NetworkPolicies of both ends of a new connection from here on.
+    pub(super) fn dialled(&self, source: &OpenDoor, peer: &Peer, mesh: &Mesh) {
+        let mut flushed = self.flushed.borrow_mut();
+        for namespace in [&source.pod.name.namespace, &peer.identity.namespace] {
+            if !flushed.contains_key(namespace) {
+                let version = mesh.network_policy_version(namespace);
+                flushed.insert(namespace.clone(), Flush { version, at: None });
+            }
+        }
+    }
+
     /// Takes a connection that can be used at this moment, the one that was used last.
     pub(super) fn take(
         &self,
@@ -113,25 +124,15 @@ impl Pool {
 
     /// Closes what may not be used after a change of the mesh, of roots, or of the deny-list.
     pub(super) fn follow(&self, mesh: &Mesh, lane: &Lane) {
-        let now = Instant::now();
-        let mut namespaces: Vec<_> = self
-            .idle
-            .borrow()
-            .values()
-            .flatten()
-            .flat_map(Idle::namespaces)
-            .collect();
-        namespaces.sort_unstable();
-        namespaces.dedup();
-        let mut flushed = self.flushed.borrow_mut();
-        for namespace in namespaces {
-            let version = mesh.network_policy_version(&namespace);
-            let flush = flushed.entry(namespace).or_insert(Flush { version, at: None });
+        for (namespace, flush) in &mut *self.flushed.borrow_mut() {
+            let version = mesh.network_policy_version(namespace);
             if flush.version != version {
-                *flush = Flush { version, at: Some(now) };
+                *flush = Flush {
+                    version,
+                    at: Some(Instant::now()),
+                };
             }
         }
-        drop(flushed);
         self.retain(lane);
     }
 

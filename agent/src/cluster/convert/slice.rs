@@ -125,12 +125,14 @@ fn hints(manifest: Hints) -> EndpointHints {
 }
 
 /// The pod that an endpoint names; without a UID it is that of a manifest's pod.
+///
+/// It is of the slice's own namespace, whatever the reference says: who may write slices must not be able to borrow the
+/// pod of another namespace, which then proves to be of its own.
 fn pod_reference(reference: ObjectReference, slice: &ObjectName) -> Option<(PodUid, ObjectName)> {
     if reference.kind.as_deref() != Some("Pod") {
         return None;
     }
-    let namespace = reference.namespace.map_or_else(|| slice.namespace.clone(), Into::into);
-    let name = ObjectName::new(namespace, reference.name?);
+    let name = ObjectName::new(slice.namespace.clone(), reference.name?);
     let uid = reference.uid.map_or_else(|| PodUid::derived(&name), PodUid::new);
     Some((uid, name))
 }
