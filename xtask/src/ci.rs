@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    build,
+    build, fuzz,
     kernels::{self, Kernels},
     process, rooms,
     setup::{self, Built, Need},
@@ -35,6 +35,7 @@ impl Ci {
         timing.step("clippy", || process::run(&mut clippy()))?;
         timing.step("doc", || process::run(&mut doc()))?;
         let tally = test::run(&mut timing, &Test::all(), SkipList::Binding)?;
+        fuzz::check(&mut timing)?;
         let kernels = kernels::run(&mut timing, &Kernels::all())?;
         println!("{timing}");
         println!("{tally}");

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod fuzz;
 mod kernels;
 mod process;
 mod rooms;
@@ -34,6 +35,7 @@ enum Command {
     Demo(demo::Demo),
     Bench(bench::Bench),
     Kernels(kernels::Kernels),
+    Fuzz(fuzz::Fuzz),
     Ci(ci::Ci),
 }
 
@@ -57,6 +59,7 @@ impl Command {
             Self::Demo(demo) => demo.run(),
             Self::Bench(bench) => bench.run(),
             Self::Kernels(kernels) => kernels.run(),
+            Self::Fuzz(fuzz) => fuzz.run(),
             Self::Ci(ci) => ci.run(),
         }
     }
