@@ -262,11 +262,13 @@ fn each_of_thirty_thousand_connections_ends_as_the_policy_of_its_record_says() {
         let generation = record["mesh_generation"].as_u64().unwrap();
         assert_eq!(*verdicts.entry(generation).or_insert(refused), refused, "{record}");
     }
-    // Some were cut when they had their answer.
+    // Some were cut when they had their answer, and some whose connection was cut under them came again by another.
     let failed = failed.into_inner();
+    assert!(failed <= denied, "{failed} failed, {denied} were denied");
+    let served = CONNECTIONS - failed;
     assert!(
-        (unanswered..=denied).contains(&failed),
-        "{failed} failed, {unanswered} to {denied} were denied"
+        served <= records.len() - unanswered,
+        "{served} served, {unanswered} refused"
     );
     assert!(denied > 100 && denied < records.len() - 100, "{denied}");
 }
