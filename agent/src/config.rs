@@ -120,6 +120,10 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "LOW-HIGH", env = "WEFT_LEG_PORTS")]
     pub leg_ports: Option<PortRange>,
 
+    /// Keep connections between agents for their pods' next ones; off, each costs a handshake
+    #[arg(long, value_name = "SWITCH", default_value = "on", env = "WEFT_POOL")]
+    pub pool: Switch,
+
     /// How long connections may go on after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
     pub drain: Duration,

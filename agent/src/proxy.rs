@@ -52,7 +52,7 @@ use tokio::{
 
 pub use capacity::raise_descriptor_limit;
 pub use door::{Closing, Door, Hold, Listeners, Pair};
-pub use settings::{SameNode, Settings};
+pub use settings::{Pooling, SameNode, Settings};
 
 use self::{
     balance::Loads,

@@ -7,6 +7,10 @@
 //! floor       client pod ─► [floor] ──────────────────────────────► server pod     one pass, no veth
 //! weft        client pod ─► [agent] ──────────────────────────────► server pod     one pass, no veth
 //! envoy       client pod ─► [sidecar] ──── veth ────► [sidecar] ──► server pod
+//!
+//! across nodes, mutual TLS 1.3 between them:
+//! weft        client pod ─► [agent] ════ veth ════► [agent] ──────► server pod     pooled, and a handshake for each
+//! envoy       client pod ─► [sidecar] ══ veth ════► [sidecar] ────► server pod     a handshake for each
 //! ```
 //!
 //! The floor stands where Weft stands, so that the kernel's part of both is alike: it accepts in the client's namespace
@@ -16,13 +20,17 @@
 //! Rounds are interleaved, target by target: a machine that slows down slows all of them. A ratio is the median over
 //! rounds of the ratio within a round.
 
+mod ca;
+mod credentials;
 mod enrolment;
 mod envoy;
 mod figures;
 mod floor;
 mod load;
 mod memory;
+mod metrics;
 mod program;
+mod proof;
 mod report;
 mod rounds;
 mod target;
@@ -113,6 +121,7 @@ impl Bench {
         }
         let duration = Duration::from_secs(self.seconds);
         let samples = timing.step("rounds", || rounds::measure(&mut plan, &loads, self.rounds, duration))?;
+        proof::all_encrypted(&topology, &kinds)?;
         let mut memory = Vec::new();
         let mut enrolment = None;
         if !self.brief {

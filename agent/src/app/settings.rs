@@ -37,6 +37,10 @@ pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
         max_buffer: config.max_buffer.get(),
         connect_timeout: config.connect_timeout,
         same_node: default.same_node,
+        pool: match config.pool {
+            Switch::On => proxy::Pooling::Kept,
+            Switch::Off => proxy::Pooling::Off,
+        },
         leg_ports: config.leg_ports.clone().map_or(default.leg_ports, PortRange::into),
         liveness: default.liveness,
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{task::spawn_local, time::sleep};
 
-use super::{capacity::DescriptorSeat, carrier::Carrier, door::OpenDoor, lane::Lane};
+use super::{capacity::DescriptorSeat, carrier::Carrier, door::OpenDoor, lane::Lane, settings::Pooling};
 use crate::{
     model::{Mesh, ObjectName, PodUid},
     telemetry::{ConnectionId, Direction, LiveConnection, Phase, Security},
@@ -96,7 +96,8 @@ impl Pool {
         let Some(address) = carrier.peer_address() else {
             return;
         };
-        let unwanted = source.closing.is_cancelled() || lane.stopping.is_cancelled();
+        let unwanted =
+            lane.shared.settings.pool == Pooling::Off || source.closing.is_cancelled() || lane.stopping.is_cancelled();
         let Some(seat) = DescriptorSeat::take(source).filter(|_| !unwanted && carrier.is_free()) else {
             return carrier.close(lane);
         };

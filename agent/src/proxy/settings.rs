@@ -19,6 +19,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// What proves that one pod of this node may reach another.
     pub same_node: SameNode,
+    /// Whether connections between agents serve more than one of a pod's.
+    pub pool: Pooling,
     /// The source ports of connections to applications in their clients' names.
     pub leg_ports: RangeInclusive<u16>,
     /// How a dead peer of a proxied connection is noticed.
@@ -34,6 +36,15 @@ pub enum SameNode {
     Trusted,
 }
 
+/// What becomes of a connection to another agent when its stream is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// It waits for the pod's next stream.
+    Kept,
+    /// It is closed.
+    Off,
+}
+
 // === impl Settings ===
 
 impl Default for Settings {
@@ -45,6 +56,7 @@ impl Default for Settings {
             max_buffer: 512 << 20,
             connect_timeout: Duration::from_secs(5),
             same_node: SameNode::Leased,
+            pool: Pooling::Kept,
             leg_ports: SourcePorts::USUAL,
             liveness: Liveness::default(),
         }

@@ -32,7 +32,7 @@ pub(super) fn measure(topology: &Topology) -> Result<Enrolment> {
     ["single", "crowd"]
         .iter()
         .for_each(|namespace| manifests.plain(namespace));
-    let node = &topology.near;
+    let node = &topology.mesh.near;
     let start = |namespace: &'static str| move |number| node.pod(&format!("{namespace}/pod-{number}")).start();
     let mut singles: Vec<_> = (0..2 * SOME).map(start("single")).collect();
     let pods: Vec<_> = (0..MANY).map(start("crowd")).collect();

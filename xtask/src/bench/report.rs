@@ -88,7 +88,7 @@ impl Report {
         let unit = load.unit();
         writeln!(
             f,
-            "  {:24} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
+            "  {:28} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
             "",
             format!("{unit}s/s"),
             "p50 µs",
@@ -101,7 +101,7 @@ impl Report {
             let middle = |value: fn(&Sample) -> Option<f64>| figures::middle(&self.samples, way, load, value);
             writeln!(
                 f,
-                "  {way:24} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
+                "  {way:28} {:>14} {:>10} {:>10} {:>18} {:>7} {:>10}",
                 number(middle(|sample| Some(sample.rate))),
                 number(middle(|sample| Some(sample.latency?.p50))),
                 number(middle(|sample| Some(sample.latency?.p99))),
@@ -136,7 +136,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "memory\n  {:24} {:>14} {:>22} {:>26}",
+            "memory\n  {:28} {:>14} {:>22} {:>26}",
             "", "idle MB", "bytes/idle connection", "kernel's bytes/connection"
         )?;
         for memory in &self.memory {
@@ -150,10 +150,10 @@ impl fmt::Display for Report {
             let idle = *idle as f64 / 1e6;
             writeln!(
                 f,
-                "  {way:24} {idle:>14.1} {per_connection:>22.0} {kernel_per_connection:>26.0}"
+                "  {way:28} {idle:>14.1} {per_connection:>22.0} {kernel_per_connection:>26.0}"
             )?;
             if let Some(bytes) = per_1000_workloads {
-                writeln!(f, "  {:24} {:.2} MB for 1,000 workloads", "", *bytes as f64 / 1e6)?;
+                writeln!(f, "  {:28} {:.2} MB for 1,000 workloads", "", *bytes as f64 / 1e6)?;
             }
         }
         if let Some(Enrolment {
@@ -200,6 +200,18 @@ const RATIOS: &[Ratio] = &[
     },
     Ratio {
         of: Way::new(Kind::Weft, Place::AcrossNodes),
+        to: Way::new(Kind::Floor, Place::SameNode),
+    },
+    Ratio {
+        of: Way::new(Kind::Weft, Place::AcrossNodes),
+        to: Way::new(Kind::Envoy, Place::AcrossNodes),
+    },
+    Ratio {
+        of: Way::new(Kind::Weft, Place::AcrossNodes),
+        to: Way::new(Kind::WeftUnpooled, Place::AcrossNodes),
+    },
+    Ratio {
+        of: Way::new(Kind::WeftUnpooled, Place::AcrossNodes),
         to: Way::new(Kind::Envoy, Place::AcrossNodes),
     },
     Ratio {

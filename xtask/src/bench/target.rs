@@ -22,8 +22,10 @@ pub(super) enum Kind {
     Direct,
     /// The least that a proxy can cost.
     Floor,
-    /// The agent.
+    /// The agents.
     Weft,
+    /// The agents, which keep no connection to each other: a handshake for each; across nodes only.
+    WeftUnpooled,
     /// The peer.
     Envoy,
 }
@@ -54,7 +56,7 @@ pub(super) struct Plan<'a> {
 // === impl Kind ===
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Direct, Self::Floor, Self::Weft, Self::Envoy];
+    pub(super) const ALL: [Self; 5] = [Self::Direct, Self::Floor, Self::Weft, Self::WeftUnpooled, Self::Envoy];
 }
 
 // === impl Way ===
@@ -71,6 +73,7 @@ impl fmt::Display for Way {
             Kind::Direct => "no mesh",
             Kind::Floor => "floor",
             Kind::Weft => "weft",
+            Kind::WeftUnpooled => "weft unpooled",
             Kind::Envoy => "envoy",
         };
         let place = match self.place {
@@ -120,7 +123,7 @@ impl<'a> Plan<'a> {
     }
 
     fn add(&mut self, kind: Kind, topology: &'a Topology) -> Result<()> {
-        let (plain, mesh) = (&topology.plain, &topology.mesh);
+        let (plain, mesh, unpooled) = (&topology.plain, &topology.mesh.pods, &topology.unpooled.pods);
         match kind {
             Kind::Direct => {
                 for place in Place::ALL {
@@ -138,7 +141,7 @@ impl<'a> Plan<'a> {
                 self.target(Way::new(kind, Place::SameNode), plain.client.netns(), address, proxies);
             }
             Kind::Weft => {
-                let agents = self.run(weft::start(topology)?);
+                let agents = self.run(weft::start(topology, &topology.mesh, "on")?);
                 let near = vec![agents[0]];
                 self.target(
                     Way::new(kind, Place::SameNode),
@@ -149,6 +152,12 @@ impl<'a> Plan<'a> {
                 let way = Way::new(kind, Place::AcrossNodes);
                 self.target(way, mesh.client.netns(), mesh.address(Place::AcrossNodes), agents);
             }
+            Kind::WeftUnpooled => {
+                let agents = self.run(weft::start(topology, &topology.unpooled, "off")?);
+                let way = Way::new(kind, Place::AcrossNodes);
+                let address = unpooled.address(Place::AcrossNodes);
+                self.target(way, unpooled.client.netns(), address, agents);
+            }
             Kind::Envoy => {
                 for place in Place::ALL {
                     let (sidecars, address) = envoy::start(topology, plain, place)?;
@@ -157,8 +166,9 @@ impl<'a> Plan<'a> {
                 }
                 self.versions
                     .push(format!("envoy {} {}", envoy::version()?, envoy::ARGUMENTS.join(" ")));
-                self.versions
-                    .push(format!("envoy's configuration: {}", envoy::described()));
+                for config in envoy::described() {
+                    self.versions.push(format!("envoy's configuration: {config}"));
+                }
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Two nodes and their pods: once outside the mesh for the others, once inside for Weft.
+//! Two nodes and their pods: once outside the mesh for the others, once inside for Weft; and once more for Weft without
+//! pools.
 
 use std::{
     net::{SocketAddr, SocketAddrV4},
@@ -6,9 +7,11 @@ use std::{
 };
 
 use anyhow::Result;
-use harness::{Lab, Node, Pod};
+use harness::{Lab, Node, Object, Pod};
+use serde_json::json;
 
 use super::{
+    ca::Ca,
     program::{Cpu, Program},
     release,
 };
@@ -17,10 +20,19 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) plain: Pods,
-    pub(super) mesh: Pods,
+    pub(super) ca: Ca,
+    pub(super) mesh: Mesh,
+    /// For agents which keep no connection to each other.
+    pub(super) unpooled: Mesh,
+    pub(super) lab: Lab,
+}
+
+/// Enrolled pods and their nodes.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    pub(super) pods: Pods,
     pub(super) near: Node,
     pub(super) far: Node,
-    pub(super) lab: Lab,
 }
 
 /// A client with a server on its own node and one on the other.
@@ -46,14 +58,36 @@ impl Topology {
     pub(super) fn start() -> Result<Self> {
         let lab = Lab::new();
         lab.manifests().plain("plain");
-        lab.manifests().enrolled("mesh");
-        let (near, far) = (lab.node("near"), lab.node("far"));
+        // Agents greet pods of other nodes which no Service names, as these, where they know the pods' ranges.
+        let ranges = ["10.101.0.0/16", "10.102.0.0/16", "10.103.0.0/16", "10.104.0.0/16"];
+        lab.manifests()
+            .apply(&Object::mesh_config(json!({ "podCIDRs": ranges })));
+        let mesh = Mesh::start(&lab, "mesh", ["near", "far"])?;
         Ok(Self {
-            plain: Pods::start("plain", &near, &far)?,
-            mesh: Pods::start("mesh", &near, &far)?,
+            plain: Pods::start("plain", &mesh.near, &mesh.far)?,
+            ca: Ca::start(&lab, &mesh.near)?,
+            unpooled: Mesh::start(&lab, "unpooled", ["near-unpooled", "far-unpooled"])?,
+            mesh,
+            lab,
+        })
+    }
+}
+
+// === impl Mesh ===
+
+impl Mesh {
+    /// Its pods take nothing but mutual TLS, so that what is measured is that.
+    fn start(lab: &Lab, namespace: &str, nodes: [&str; 2]) -> Result<Self> {
+        lab.manifests().enrolled(namespace);
+        let strict = json!({ "mtls": { "mode": "Strict" } });
+        let name = format!("{namespace}/strict");
+        lab.manifests()
+            .apply(&Object::policy("AuthenticationPolicy", &name, strict));
+        let [near, far] = nodes.map(|name| lab.node(name));
+        Ok(Self {
+            pods: Pods::start(namespace, &near, &far)?,
             near,
             far,
-            lab,
         })
     }
 }

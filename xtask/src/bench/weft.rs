@@ -1,30 +1,48 @@
-//! The agents of both nodes.
+//! The agents of both nodes, with certificates of a real CA: across nodes all is mutual TLS, by policy.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    path::PathBuf,
+    process::Command,
+};
 
 use agent_common::names::{ABI, LINKS, PODS, program};
 use anyhow::Result;
-use harness::{Node, Pod, wait};
+use harness::{Netns, Node, Pod, wait};
 
 use super::{
+    metrics,
     program::{Cpu, Program},
     release,
-    topology::Topology,
+    topology::{Mesh, PORT, Place, Topology},
 };
 
-/// Starts an agent on each node and waits until the mesh's pods are captured.
+/// Starts an agent on each node and waits until the mesh's pods are captured and have certificates.
 ///
 /// No access log: neither the floor nor the peer writes one. One lane: it has one CPU.
-pub(super) fn start(topology: &Topology) -> Result<[Program; 2]> {
-    let (near, far, pods) = (&topology.near, &topology.far, &topology.mesh);
-    let agents = [agent(topology, near)?, agent(topology, far)?];
+pub(super) fn start(topology: &Topology, mesh: &Mesh, pool: &str) -> Result<[Program; 2]> {
+    let Mesh { pods, near, far } = mesh;
+    let agents = [agent(topology, near, pool)?, agent(topology, far, pool)?];
     for (node, pod) in [(near, &pods.client), (near, &pods.near), (far, &pods.far)] {
         let link = link(node, pod);
         wait::until(wait::PATIENCE, format!("captured: {}", link.display()), || {
             link.exists()
         });
     }
+    for place in Place::ALL {
+        let server = SocketAddrV4::new(pods.server(place).addresses().v4, PORT);
+        wait::until(wait::PATIENCE, "an answer through the mesh", || {
+            metrics::answers(pods.client.netns(), server)
+        });
+    }
     Ok(agents)
+}
+
+/// The TLS handshakes that a node's agent has counted: all, and those which a ticket made short.
+pub(super) fn handshakes(node: &Netns) -> Result<(f64, f64)> {
+    let text = metrics::get(node, ADMIN, "/metrics")?;
+    let count = |labels| metrics::sum(&text, "weft_tls_handshakes_total", labels);
+    Ok((count(&[]), count(&["kind=\"resumed\""])))
 }
 
 /// The pin of a pod's program; it is there as soon as the pod is captured.
@@ -37,7 +55,7 @@ pub(super) fn link(node: &Node, pod: &Pod) -> PathBuf {
         .join(program::LOOKUP)
 }
 
-fn agent(topology: &Topology, node: &Node) -> Result<Program> {
+fn agent(topology: &Topology, node: &Node, pool: &str) -> Result<Program> {
     let mut command = Command::new(release("weft"));
     command
         .arg("agent")
@@ -48,6 +66,11 @@ fn agent(topology: &Topology, node: &Node) -> Result<Program> {
         .arg(topology.lab.folder().join(format!("{}.sock", node.name())))
         .arg("--state")
         .arg(topology.lab.folder().join(format!("{}.state", node.name())))
-        .args(["--access-log", "off", "--log", "warn", "--lanes", "1"]);
+        .args(["--access-log", "off", "--log", "warn", "--lanes", "1"])
+        .args(["--pool", pool])
+        .args(topology.ca.arguments(node)?);
     Program::start(node.netns(), Cpu::Proxy, command)
 }
+
+/// Where an agent serves its metrics, in its node's namespace.
+const ADMIN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_020);

@@ -148,8 +148,8 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "openssl",
-        reason: "a TLS peer that is not of Weft",
-        needed_by: &[Need::Test],
+        reason: "a TLS peer that is not of Weft, and the certificates of the benchmark's peer",
+        needed_by: &[Need::Test, Need::Bench],
         proof: Proof::Program("openssl"),
     },
     Package {
