@@ -289,12 +289,12 @@ async fn sweep(lane: Rc<Lane>) {
 }
 
 /// How old a connection may become.
-const LONGEST: Duration = Duration::from_secs(120);
+pub(super) const LONGEST: Duration = Duration::from_secs(120);
 /// How long a connection may wait.
-const LONGEST_IDLE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(30);
 /// How many may wait for one pod and address.
 const MOST_IDLE: usize = 256;
 /// How long a network may take to do what a NetworkPolicy says.
-const SETTLED: Duration = Duration::from_secs(5);
+pub(super) const SETTLED: Duration = Duration::from_secs(5);
 /// How often is looked.
 const SWEEP: Duration = Duration::from_secs(1);

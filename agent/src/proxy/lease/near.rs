@@ -21,7 +21,14 @@ use super::{Between, Claim, Lease, Leases, Nonce, State, Tuple, lock};
 use crate::{
     model::Mesh,
     net::{self, Family, Mark},
-    proxy::{connect::not_made, door::OpenDoor, lane::Lane, stream::ResetOnDrop},
+    proxy::{
+        connect::not_made,
+        door::OpenDoor,
+        lane::Lane,
+        // A lease is renewed as pooled connections are.
+        pool::{LONGEST, LONGEST_IDLE, SETTLED},
+        stream::ResetOnDrop,
+    },
     telemetry::Denied,
 };
 
@@ -58,7 +65,7 @@ pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: 
             versions.renewed = false;
             let over = async {
                 loop {
-                    let idle = lease.last_used() + IDLE;
+                    let idle = lease.last_used() + LONGEST_IDLE;
                     if idle <= Instant::now() {
                         return;
                     }
@@ -163,7 +170,7 @@ struct Connection {
     _given_up: DropGuard,
 }
 
-/// Dials, and exchanges nonces with the other end.
+/// Dials, and hears the nonce from the other end.
 ///
 /// The connection is reset at its end: when a pod goes, its link goes too, and a FIN that nobody acknowledges would keep
 /// the socket, and with it the pod's namespace, for a minute.
@@ -222,14 +229,8 @@ fn refused(error: io::Error) -> Denied {
     Denied::PathRefused
 }
 
-/// After how long a lease is asked for anew.
-const LONGEST: Duration = Duration::from_secs(120);
 /// How long the far end may take to speak on a connection that stands.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an unused lease is kept.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long a network may take to do what a NetworkPolicy says.
-const SETTLED: Duration = Duration::from_secs(5);
 /// How long a pod that leaves may still need its leases.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a refusal holds.
