@@ -8,6 +8,7 @@
 //! The only room that knows Kubernetes' types. What is found wrong becomes a [`Problem`](crate::model::Problem), never an
 //! error: one bad object must not take the others with it.
 
+pub mod api;
 mod assemble;
 mod check;
 mod convert;
