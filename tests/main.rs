@@ -1,6 +1,7 @@
 //! Tests of the whole data path: real kernel programs, real agents, simulated nodes. One file per concern.
 #![cfg(test)]
 
+mod api_server;
 mod balancers;
 mod capture;
 mod certificates;

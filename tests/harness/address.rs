@@ -52,6 +52,11 @@ impl Addresses {
         }
     }
 
+    /// What stands on the underlay itself.
+    pub(crate) const fn underlay() -> Self {
+        Self::node(254)
+    }
+
     /// A pod on a node, out of the node's /16; host 1 is the node's own bridge.
     pub(crate) const fn pod(node: u8, host: u16) -> Self {
         let [high, low] = host.to_be_bytes();

@@ -15,7 +15,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Manifests, Netns, Node, skip, sweep};
+use crate::{Addresses, ApiServer, Manifests, Netns, Node, api_server::NotBuilt, skip, sweep};
 
 /// An underlay of its own, without a link to the host: nothing of one lab reaches another.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Lab {
 /// What the nodes of a lab hold in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) underlay: Netns,
+    pub(crate) underlay: Arc<Netns>,
     pub(crate) manifests: Manifests,
     /// The beginning of each name of this lab.
     pub(crate) prefix: String,
@@ -53,7 +53,7 @@ impl Lab {
         // Without the test's name: the path of a socket in it has room for 107 bytes.
         let folder = TempDir::with_prefix(&unique).expect("a temporary folder can be made");
 
-        let underlay = Netns::create(&format!("{prefix}underlay"));
+        let underlay = Arc::new(Netns::create(&format!("{prefix}underlay")));
         underlay.ip("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");
 
         let manifests = Manifests::new(folder.path());
@@ -88,6 +88,16 @@ impl Lab {
     /// A folder for whatever the test needs.
     pub fn folder(&self) -> &Path {
         self.shared.folder()
+    }
+
+    /// Starts an API server on the underlay, where every node reaches it and nothing else of this machine does.
+    pub fn api_server(&self) -> Result<ApiServer, NotBuilt> {
+        let address = Addresses::underlay();
+        self.shared.underlay.ip(&format!(
+            "link set lo up\naddress replace {}/16 dev br0\naddress replace {}/64 dev br0 nodad\n",
+            address.v4, address.v6
+        ));
+        ApiServer::start_at(address.v4.into(), Some(Arc::clone(&self.shared.underlay)))
     }
 }
 

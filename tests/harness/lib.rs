@@ -6,7 +6,8 @@
 //!  │     ├── Pod ── eth0, Servers (threads in its namespace)
 //!  │     └── Pod
 //!  ├── Node b ── …
-//!  └── Manifests: the folder which every agent of the lab reads
+//!  ├── Manifests: the folder which every agent of the lab reads
+//!  └── ApiServer: a real one, where a test asks for it; also without a lab
 //! ```
 //!
 //! Each value is a guard: what it made goes when it is dropped, also by a panic. What a killed run left behind is removed
@@ -15,6 +16,7 @@
 
 mod address;
 mod agent;
+mod api_server;
 mod app;
 mod balancer;
 mod ca;
@@ -35,6 +37,7 @@ pub mod wait;
 
 pub use address::{Addresses, Family};
 pub use agent::{Agent, Launch, Outcome, weft};
+pub use api_server::{ApiServer, NotBuilt};
 pub use app::{App, Server};
 pub use balancer::Balancer;
 pub use ca::Ca;

@@ -35,17 +35,34 @@ pub fn take_down() {
 
 /// Kills every process (not thread) in the network namespaces with these inodes.
 pub(crate) fn kill_inside(inodes: &HashSet<u64>) {
-    let own = std::process::id();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let inside = fs::metadata(entry.path().join("ns/net")).is_ok_and(|ns| inodes.contains(&ns.ino()));
-        if inside && pid != own {
+    for (pid, process) in processes() {
+        if fs::metadata(process.join("ns/net")).is_ok_and(|ns| inodes.contains(&ns.ino())) {
             // It may have ended meanwhile.
-            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
         }
     }
+}
+
+/// Kills every process whose command line names something in this folder: those that are in no namespace of ours.
+fn kill_naming(folder: &Path) {
+    let folder = folder.as_os_str().as_encoded_bytes();
+    for (pid, process) in processes() {
+        let line = fs::read(process.join("cmdline")).unwrap_or_default();
+        if line.windows(folder.len()).any(|part| part == folder) {
+            // It may have ended meanwhile.
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Every other process (not thread), and its folder in /proc.
+fn processes() -> impl Iterator<Item = (Pid, PathBuf)> {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
+        (pid != own).then(|| (Pid::from_raw(pid.cast_signed()), entry.path()))
+    })
 }
 
 /// Unpins all below a node's folder.
@@ -65,6 +82,7 @@ fn remove(such: fn(&str) -> bool) {
     namespaces.iter().for_each(|path| netns::forget(path));
     for folder in [Path::new(BPFFS).join(PIN_FOLDER), std::env::temp_dir()] {
         for path in entries(&folder, such) {
+            kill_naming(&path);
             let _ = fs::remove_dir_all(path);
         }
     }

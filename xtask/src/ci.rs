@@ -24,7 +24,9 @@ pub(crate) struct Ci {}
 impl Ci {
     pub(crate) fn run(self) -> Result<()> {
         let mut timing = Timing::default();
-        timing.step("setup", || setup::ensure(&[Need::Build, Need::Test, Need::Ci]))?;
+        timing.step("setup", || {
+            setup::ensure(&[Need::Build, Need::Test, Need::Api, Need::Ci])
+        })?;
         timing.step("fmt", || {
             process::run(process::cargo().args(["fmt", "--all", "--check"]))
         })?;

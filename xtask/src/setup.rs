@@ -6,23 +6,30 @@
 mod bpffs;
 mod built;
 mod envoy;
+mod go;
 mod packages;
 mod toolchain;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use cluster::Program;
 
 pub(crate) use self::{built::Built, envoy::envoy, toolchain::Toolchain};
 
 /// Install what the other commands need: eBPF toolchain, bpf-linker, tools
 ///
-/// Idempotent; the other commands run the part they need by themselves. Where it may not install (no root, no apt) it
-/// prints what is missing and the commands that bring it.
+/// Idempotent; the other commands run the part they need by themselves. The programs of the two-node Kubernetes take more
+/// than ten minutes the first time. Where it may not install (no root, no apt) it prints what is missing and the commands
+/// that bring it.
 #[derive(Args)]
-pub(crate) struct Setup {}
+#[command(after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup build api")]
+pub(crate) struct Setup {
+    /// What to set up for; everything, if nothing is named
+    needs: Vec<Need>,
+}
 
 /// The work which something is set up for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Need {
     /// Building the kernel programs.
     Build,
@@ -32,6 +39,10 @@ pub(crate) enum Need {
     Bench,
     /// The machines with other kernels.
     Kernels,
+    /// An API server alone.
+    Api,
+    /// The two-node Kubernetes.
+    Cluster,
     /// The checks that run before a merge.
     Ci,
 }
@@ -46,7 +57,11 @@ struct Missing {
 
 impl Setup {
     pub(crate) fn run(self) -> Result<()> {
-        ensure(&[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci])
+        ensure(if self.needs.is_empty() {
+            Need::value_variants()
+        } else {
+            &self.needs
+        })
     }
 }
 
@@ -61,6 +76,11 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         }
         if needs.contains(&Need::Bench) {
             envoy::ensure()?;
+        }
+        if needs.contains(&Need::Cluster) {
+            go::ensure(&Program::ALL)?;
+        } else if needs.contains(&Need::Api) {
+            go::ensure(&Program::API)?;
         }
     }
     if needs.contains(&Need::Test) || needs.contains(&Need::Bench) {

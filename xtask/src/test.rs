@@ -49,7 +49,7 @@ pub(crate) enum SkipList {
 
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
-        setup::ensure(&[Need::Build, Need::Test])?;
+        setup::ensure(&[Need::Build, Need::Test, Need::Api])?;
         let mut timing = Timing::default();
         let tally = run(&mut timing, &self, SkipList::Advisory)?;
         println!("{timing}");

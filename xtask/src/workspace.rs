@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 /// The root of the checkout.
 pub(crate) fn root() -> &'static Path {
@@ -26,10 +26,5 @@ pub(crate) fn bpf_object(name: &str) -> PathBuf {
 
 /// The folder of a tool's version in the user's cache, shared by all checkouts.
 pub(crate) fn cache(tool: &str) -> Result<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute())
-        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-        .context("no cache folder: neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(cache.join("weft").join(tool))
+    Ok(cluster::cache()?.join(tool))
 }

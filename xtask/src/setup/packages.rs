@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
-use super::{Built, Missing, Need, Toolchain};
+use super::{Built, Missing, Need, Toolchain, go};
 use crate::process;
 
 /// A Debian package, known to be there by what it brings.
@@ -27,6 +27,10 @@ enum Proof {
     Clippy,
     /// A file of a library that bpf-linker is built with, unless it is built already.
     Linked(&'static str),
+    /// A program by which Go is fetched, unless it is there.
+    FetchesGo(&'static str),
+    /// A file.
+    File(&'static str),
 }
 
 // === impl Package ===
@@ -38,6 +42,8 @@ impl Package {
             Proof::Toolchain => Toolchain::find().is_ok(),
             Proof::Clippy => Toolchain::find().is_ok_and(|toolchain| toolchain.clippy().is_file()),
             Proof::Linked(file) => Path::new(file).is_file() || Built::BpfLinker.is_there(),
+            Proof::FetchesGo(program) => process::find(program).is_some() || go::is_there(),
+            Proof::File(file) => Path::new(file).is_file(),
         }
     }
 }
@@ -101,6 +107,7 @@ fn what(packages: &[Package], has_apt: bool) -> String {
         .join("; ")
 }
 
+/// Whoever needs the kernel programs.
 const EVERYTHING: &[Need] = &[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci];
 
 const PACKAGES: &[Package] = &[
@@ -193,5 +200,35 @@ const PACKAGES: &[Package] = &[
         reason: "the benchmark's HTTP client",
         needed_by: &[Need::Bench],
         proof: Proof::Program("wrk"),
+    },
+    Package {
+        name: "curl",
+        reason: "fetches Go from its module proxy",
+        needed_by: &[Need::Api, Need::Cluster],
+        proof: Proof::FetchesGo("curl"),
+    },
+    Package {
+        name: "unzip",
+        reason: "unpacks Go",
+        needed_by: &[Need::Api, Need::Cluster],
+        proof: Proof::FetchesGo("unzip"),
+    },
+    Package {
+        name: "runc",
+        reason: "runs the containers of the two-node Kubernetes",
+        needed_by: &[Need::Cluster],
+        proof: Proof::Program("runc"),
+    },
+    Package {
+        name: "containernetworking-plugins",
+        reason: "give the pods of the two-node Kubernetes their network",
+        needed_by: &[Need::Cluster],
+        proof: Proof::File("/usr/lib/cni/bridge"),
+    },
+    Package {
+        name: "iptables",
+        reason: "kube-proxy's services, and ports of a node that lead to a pod",
+        needed_by: &[Need::Cluster],
+        proof: Proof::Program("iptables"),
     },
 ];
