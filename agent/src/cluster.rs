@@ -12,10 +12,16 @@ pub mod api;
 mod assemble;
 mod check;
 mod convert;
+mod decode;
 mod enrolment;
+mod fate;
 mod field;
 pub mod files;
 mod names;
 mod objects;
 mod policies;
 mod slices;
+mod update;
+pub mod watch;
+
+pub use update::{Contact, LastKnown, Update};

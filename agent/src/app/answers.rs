@@ -153,7 +153,7 @@ mod tests {
 
     fn mk_problem(object: &str) -> Problem {
         Problem {
-            file: std::path::Path::new("a.yaml").into(),
+            file: Some(std::path::Path::new("a.yaml").into()),
             line: Some(7),
             severity: Severity::Error,
             object: Some(object.to_owned()),

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    cluster::files::{Contact, Update},
+    cluster::{Contact, Update},
     kernel::with_causes,
     store::{Store, StoreError},
 };

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    cluster::files::{self, Contact, LastKnown, Update},
+    cluster::{Contact, LastKnown, Update, files},
     kernel::with_causes,
     model::{Mesh, Problem, Severity},
     store::{Saved, Store},

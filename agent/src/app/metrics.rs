@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::manifests::age;
 use crate::{
-    cluster::files::Update,
+    cluster::Update,
     kernel::{Counters, PodStatus, Status},
 };
 

@@ -46,10 +46,12 @@ impl ApiServer {
     ///
     /// When the kubeconfig, or the pod's service account, cannot be read or used.
     pub async fn new(kubeconfig: Option<&Path>) -> Result<Self, ApiServerError> {
-        let config = match kubeconfig {
+        let mut config = match kubeconfig {
             Some(path) => of_file(path).await?,
             None => Config::incluster().map_err(ApiServerError::InCluster)?,
         };
+        // Its retries take minutes, in which nobody knows that the server refuses.
+        config.default_retry = false;
         let client = Client::try_from(config).map_err(|error| ApiServerError::Client(Box::new(error)))?;
         Ok(Self { client })
     }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     enrolment::MESH_LABEL,
     field::{Field, Finding},
-    objects::{Key, Kind, Objects, PortReference, Service},
+    objects::{Key, Kind, Objects, PortReference, Scope, Service},
     slices::{Backends, target_of},
 };
 use crate::model::{NotEnrolled, ObjectName, Severity};
@@ -19,6 +19,13 @@ use crate::model::{NotEnrolled, ObjectName, Severity};
 /// Looks for what its author will not have meant.
 pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
     let mut checked = Checked::default();
+    let backends = Backends::new(objects);
+    checked.policies(objects, &backends);
+    match objects.scope {
+        Scope::Manifests => {}
+        // The API server sees to the rest, and of other nodes' pods nothing is known.
+        Scope::Cluster => return checked.0,
+    }
     checked.unique(Kind::Service, "spec.clusterIPs", cluster_ips(objects));
     checked.unique(Kind::Pod, "status.podIPs", pod_ips(objects));
     checked.unique(
@@ -27,12 +34,10 @@ pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
         objects.pods.iter().map(|(name, pod)| (name, &pod.uid)).collect(),
     );
     checked.namespaces(objects);
-    let backends = Backends::new(objects);
     for service in objects.services.values() {
         checked.selector(service, &backends);
     }
     checked.slices(objects);
-    checked.policies(objects, &backends);
     checked.0
 }
 

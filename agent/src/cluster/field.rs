@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::model::{Severity, Support};
+use super::objects::Key;
+use crate::model::{Problem, Severity, Support};
 
 /// The path of a field, shown as Kubernetes does: `spec.ports[0].port`, `metadata.labels[weft.dev/mesh]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,27 @@ impl fmt::Display for Field {
 impl FromIterator<Step> for Field {
     fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
         Self(steps.into_iter().collect())
+    }
+}
+
+// === impl Finding ===
+
+impl Finding {
+    /// The problem with an object that stands in no file.
+    pub(crate) fn of(self, object: &Key) -> Problem {
+        let Self {
+            field,
+            severity,
+            reason,
+        } = self;
+        Problem {
+            file: None,
+            line: None,
+            severity,
+            object: Some(object.to_string()),
+            field: Some(field.to_string()).filter(|field| !field.is_empty()),
+            reason,
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) enum Object {
 /// All objects, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
+    pub(crate) scope: Scope,
     pub(crate) namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
     pub(crate) pods: BTreeMap<ObjectName, Arc<Pod>>,
     pub(crate) services: BTreeMap<ObjectName, Arc<Service>>,
@@ -65,6 +66,16 @@ pub(crate) struct Objects {
     /// Security policies of which no good state was ever seen.
     pub(crate) undecodable: BTreeSet<PolicyId>,
     pub(crate) network_policies: BTreeMap<ObjectName, u64>,
+}
+
+/// Which pods and slices there are among the objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All pods, and of services whose slices lack, the endpoints are those that their selectors say.
+    #[default]
+    Manifests,
+    /// Those pods that were asked for, and all slices: an API server's controllers write them.
+    Cluster,
 }
 
 /// What is known of the object MeshConfig.
@@ -203,6 +214,26 @@ impl Kind {
         }
     }
 
+    /// The name as the API server's paths write it.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Pod => "pods",
+            Self::Service => "services",
+            Self::EndpointSlice => "endpointslices",
+            Self::Node => "nodes",
+            Self::MeshConfig => "meshconfigs",
+            Self::AuthenticationPolicy => "authenticationpolicies",
+            Self::AuthorizationPolicy => "authorizationpolicies",
+            Self::NetworkPolicy => "networkpolicies",
+        }
+    }
+
+    /// Whether it is one of Weft's own kinds, which an API server knows only once they are installed.
+    pub(crate) fn is_installed(self) -> bool {
+        self.api_version().starts_with("mesh.weft.dev/")
+    }
+
     /// The version that is read.
     pub(crate) fn api_version(self) -> &'static str {
         match self {
@@ -274,8 +305,34 @@ impl fmt::Display for Key {
 // === impl Objects ===
 
 impl Objects {
+    /// Sorts objects that are good, and names of those of which no good state was ever seen.
+    pub(crate) fn new<'a>(
+        scope: Scope,
+        objects: impl IntoIterator<Item = (&'a Key, &'a Object)>,
+        unknown: &BTreeSet<Key>,
+    ) -> Self {
+        let policies = unknown.iter().filter_map(|key| {
+            Some(PolicyId {
+                kind: key.kind.policy()?,
+                name: key.name.clone(),
+            })
+        });
+        let mut sorted = Self {
+            scope,
+            undecodable: policies.collect(),
+            ..Self::default()
+        };
+        if unknown.iter().any(|key| key.kind == Kind::MeshConfig) {
+            sorted.mesh_config = MeshSettings::Undecodable;
+        }
+        for (key, object) in objects {
+            sorted.insert(key.name.clone(), object.clone());
+        }
+        sorted
+    }
+
     /// Adds an object under its name.
-    pub(crate) fn insert(&mut self, name: ObjectName, object: Object) {
+    fn insert(&mut self, name: ObjectName, object: Object) {
         match object {
             Object::Namespace(namespace) => drop(self.namespaces.insert(name.name, namespace)),
             Object::Pod(pod) => drop(self.pods.insert(name, pod)),

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::objects::{Objects, Pod, PortReference, Service, Slice, SliceEndpoint};
+use super::objects::{Objects, Pod, PortReference, Scope, Service, Slice, SliceEndpoint};
 use crate::model::{
     ContainerPort, Endpoint, EndpointHints, Family, NotEnrolled, ObjectName, ServicePort, TrafficDistribution,
     Transport, merge_endpoints,
@@ -74,7 +74,10 @@ impl<'a> Backends<'a> {
             .map(|(port, target)| {
                 let endpoints = match self.slices.get(&service.service.name) {
                     Some(slices) => merge_endpoints(sliced(slices, &port)),
-                    None => merge_endpoints(self.selected(service, &port, &target)),
+                    None => match self.objects.scope {
+                        Scope::Manifests => merge_endpoints(self.selected(service, &port, &target)),
+                        Scope::Cluster => Vec::new(),
+                    },
                 };
                 ServicePort { endpoints, ..port }
             })

@@ -7,9 +7,9 @@ use serde::Serialize;
 /// One thing that is wrong, or worth a word, in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
-    /// The file that holds it.
-    pub file: Arc<Path>,
-    /// The line in that file, from 1; none where the file as a whole is meant.
+    /// The file that holds it; none where the API server has told it.
+    pub file: Option<Arc<Path>>,
+    /// The line in that file, from 1; none where there is no file, or it is meant as a whole.
     pub line: Option<u32>,
     /// How bad it is.
     pub severity: Severity,
@@ -36,13 +36,16 @@ pub enum Severity {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
+        if let Some(file) = &self.file {
+            write!(f, "{}", file.display())?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+            }
+            f.write_str(": ")?;
         }
         for part in [&self.object, &self.field].into_iter().flatten() {
-            write!(f, ": {part}")?;
+            write!(f, "{part}: ")?;
         }
-        write!(f, ": {}", self.reason)
+        f.write_str(&self.reason)
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 
 fn mk_problem(severity: Severity) -> Problem {
     Problem {
-        file: Path::new("mesh/web.yaml").into(),
+        file: Some(Path::new("mesh/web.yaml").into()),
         line: Some(7),
         severity,
         object: Some("Service default/web".into()),

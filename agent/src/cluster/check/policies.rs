@@ -6,7 +6,7 @@ use super::{Checked, key};
 use crate::{
     cluster::{
         field::Field,
-        objects::{Kind, Objects},
+        objects::{Kind, Objects, Scope},
         slices::{Backends, target_of},
     },
     model::{AuthenticationPolicy, ObjectName, ServiceTarget, Severity, Target},
@@ -38,7 +38,8 @@ impl Checked {
                 Target::All => {}
                 Target::Selector(labels) => {
                     // A selector of the system namespace is about pods of every other one.
-                    if *name.namespace != *system.as_str()
+                    if objects.scope == Scope::Manifests
+                        && *name.namespace != *system.as_str()
                         && backends.with_labels(&name.namespace, labels).next().is_none()
                     {
                         let field = Field::at("spec.selector");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     path::Path,
     sync::Arc,
 };
@@ -9,7 +10,8 @@ use std::{
 use super::{
     super::{
         check::check,
-        objects::{Key, Kind, MeshSettings, Object, Objects},
+        fate::Fate,
+        objects::{Key, Object, Objects, Scope},
     },
     decode::{Content, Entry},
 };
@@ -95,7 +97,7 @@ impl Default for Joined<'_> {
 impl Joined<'_> {
     fn add(&mut self, file: &Arc<Path>, entry: &Entry) {
         let problem = |severity, object: Option<String>, reason| Problem {
-            file: Arc::clone(file),
+            file: Some(Arc::clone(file)),
             line: Some(entry.line),
             severity,
             object,
@@ -136,21 +138,14 @@ impl Joined<'_> {
         } else {
             None
         };
-        let suffix = match (&fresh, &kept, key.kind.policy()) {
-            (None, Some(_), _) => "; its last good state is kept",
-            (None, None, Some(_)) => {
-                "; until it is understood, all pods that it could be about are denied to everybody"
-            }
-            (None, None, None) | (Some(_), _, _) => "",
+        let fate = match (&fresh, &kept) {
+            (Some(_), _) => Fate::Used,
+            (None, Some(_)) => Fate::Kept,
+            (None, None) => Fate::Unknown,
         };
+        let problems = entry.problems.iter().cloned();
         self.problems
-            .extend(entry.problems.iter().cloned().map(|problem| match problem.severity {
-                Severity::Error => Problem {
-                    reason: format!("{}{suffix}", problem.reason),
-                    ..problem
-                },
-                Severity::Notice => problem,
-            }));
+            .extend(problems.map(|problem| fate.told(key.kind, problem)));
         match fresh.or(kept) {
             Some(placed) => drop(self.placed.insert(key.clone(), placed)),
             None => drop(self.undecodable.insert(key.clone())),
@@ -179,24 +174,13 @@ impl Joined<'_> {
     }
 
     fn finish(mut self) -> Collected {
-        let mut objects = Objects::default();
-        if self.undecodable.iter().any(|key| key.kind == Kind::MeshConfig) {
-            objects.mesh_config = MeshSettings::Undecodable;
-        }
-        let policies = self.undecodable.iter().filter_map(|key| {
-            Some(PolicyId {
-                kind: key.kind.policy()?,
-                name: key.name.clone(),
-            })
-        });
-        objects.undecodable = policies.chain(self.suspects).collect();
-        for (key, placed) in &self.placed {
-            objects.insert(key.name.clone(), placed.object.clone());
-        }
+        let placed = self.placed.iter().map(|(key, placed)| (key, &placed.object));
+        let mut objects = Objects::new(Scope::Manifests, placed, &self.undecodable);
+        objects.undecodable.extend(mem::take(&mut self.suspects));
         for (key, finding) in check(&objects) {
             let Some(placed) = self.placed.get(&key) else { continue };
             self.problems.push(Problem {
-                file: Arc::clone(&placed.file),
+                file: Some(Arc::clone(&placed.file)),
                 line: Some(placed.line),
                 severity: finding.severity,
                 object: Some(key.to_string()),

@@ -1,16 +1,13 @@
-//! Documents become objects: which kind they are, Kubernetes' own decoding, then [`convert`].
+//! Documents become objects: which kind they are, then [`decode`](super::super::decode).
 
 use std::{path::Path, sync::Arc};
 
-use k8s_openapi::api::{core::v1, discovery, networking};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
-use serde_path_to_error::Segment;
 
 use super::{
     super::{
-        convert,
-        field::{Field, Finding, Findings, Step},
+        decode::{Unknown, decode as decode_json},
+        field::{Field, Finding, Findings},
         names::Rule,
         objects::{Key, Kind, Object},
     },
@@ -56,7 +53,7 @@ pub(super) fn decode(file: &Arc<Path>, text: &str) -> Vec<Entry> {
                     suspects: suspects(&syntax.text),
                 },
                 problems: vec![Problem {
-                    file: Arc::clone(file),
+                    file: Some(Arc::clone(file)),
                     line: Some(syntax.line),
                     severity: Severity::Error,
                     object: None,
@@ -105,7 +102,7 @@ fn decode_object(file: &Arc<Path>, node: &Node, json: Json) -> Entry {
     let content = identify(&json, &mut findings);
     let content = match content {
         Content::Object(key, _) => {
-            let object = decode_kind(&key, json, &mut findings);
+            let object = decode_json(&key, &json, Unknown::Told, &mut findings);
             Content::Object(key, object)
         }
         other @ (Content::Unread { .. } | Content::Nameless { .. }) => other,
@@ -115,7 +112,7 @@ fn decode_object(file: &Arc<Path>, node: &Node, json: Json) -> Entry {
         Content::Unread { .. } | Content::Nameless { .. } => None,
     };
     let problem = |finding: Finding| Problem {
-        file: Arc::clone(file),
+        file: Some(Arc::clone(file)),
         line: Some(node.line_of(finding.field.steps())),
         severity: finding.severity,
         object: label.clone(),
@@ -174,122 +171,6 @@ fn identify(json: &Json, findings: &mut Findings) -> Content {
         },
         None,
     )
-}
-
-fn decode_kind(key: &Key, json: Json, findings: &mut Findings) -> Option<Object> {
-    let name = &key.name;
-    if json.get("apiVersion").and_then(Json::as_str) != Some(key.kind.api_version()) {
-        let reason = format!(
-            "this version of the kind is not read, only `{}`",
-            key.kind.api_version()
-        );
-        findings.error(Field::at("apiVersion"), reason);
-        return None;
-    }
-    let object = match key.kind {
-        Kind::Namespace => {
-            let namespace = convert::namespace(typed(json, findings)?, findings)?;
-            Object::Namespace(Arc::new(namespace))
-        }
-        Kind::Pod => Object::Pod(Arc::new(convert::pod(
-            typed::<v1::Pod>(json, findings)?,
-            name,
-            findings,
-        )?)),
-        Kind::Service => {
-            let service = convert::service(typed::<v1::Service>(json, findings)?, name, findings)?;
-            Object::Service(Arc::new(service))
-        }
-        Kind::EndpointSlice => {
-            let manifest = typed::<discovery::v1::EndpointSlice>(json, findings)?;
-            Object::EndpointSlice(Arc::new(convert::slice(manifest, name, findings)?))
-        }
-        Kind::Node => Object::Node(Arc::new(convert::node(typed(json, findings)?, findings)?)),
-        Kind::MeshConfig => {
-            let manifest = typed::<convert::MeshConfigManifest>(json, findings)?;
-            Object::MeshConfig(Arc::new(convert::mesh_config(manifest, findings)?))
-        }
-        Kind::AuthenticationPolicy => {
-            let manifest = whole::<convert::AuthenticationManifest>(json, findings)?;
-            Object::AuthenticationPolicy(Arc::new(convert::authentication(manifest, name, findings)?))
-        }
-        Kind::AuthorizationPolicy => {
-            let manifest = whole::<convert::AuthorizationManifest>(json, findings)?;
-            Object::AuthorizationPolicy(Arc::new(convert::authorization(manifest, name, findings)?))
-        }
-        Kind::NetworkPolicy => {
-            let manifest = typed::<networking::v1::NetworkPolicy>(json, findings)?;
-            Object::NetworkPolicy(convert::network_policy(&manifest))
-        }
-    };
-    Some(object)
-}
-
-/// Decodes into the type; fields that the type does not know are told, since they are most often misspelt.
-fn typed<T: DeserializeOwned + Serialize>(json: Json, findings: &mut Findings) -> Option<T> {
-    decoded(json, findings, &mut |field, findings| {
-        findings.notice(field, "unknown field: it has no effect");
-    })
-}
-
-/// Decodes a security policy: a field of its spec that is not known could be what closes something.
-fn whole<T: DeserializeOwned + Serialize>(json: Json, findings: &mut Findings) -> Option<T> {
-    decoded(json, findings, &mut |field, findings| {
-        if field.steps().first() == Some(&Step::Key("metadata".into())) {
-            findings.notice(field, "unknown field: it has no effect");
-        } else {
-            findings.unhonoured(field, "unknown field");
-        }
-    })
-}
-
-fn decoded<T: DeserializeOwned + Serialize>(
-    json: Json,
-    findings: &mut Findings,
-    unknown: &mut dyn FnMut(Field, &mut Findings),
-) -> Option<T> {
-    match serde_path_to_error::deserialize::<_, T>(&json) {
-        Ok(decoded) => {
-            let understood = serde_json::to_value(&decoded).unwrap_or(Json::Null);
-            unknown_fields(&json, &understood, &Field::default(), &mut |field| {
-                unknown(field, findings);
-            });
-            Some(decoded)
-        }
-        Err(error) => {
-            let field = error.path().iter().filter_map(step).collect();
-            findings.error(field, error.inner().to_string());
-            None
-        }
-    }
-}
-
-fn step(segment: &Segment) -> Option<Step> {
-    match segment {
-        Segment::Seq { index } => Some(Step::Index(*index)),
-        Segment::Map { key } => Some(Step::Key(key.clone())),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    }
-}
-
-/// Whatever was written but is not in what was understood.
-fn unknown_fields(written: &Json, understood: &Json, field: &Field, tell: &mut dyn FnMut(Field)) {
-    match (written, understood) {
-        (Json::Object(written), Json::Object(understood)) => {
-            for (key, value) in written.iter().filter(|(_, value)| !value.is_null()) {
-                match understood.get(key) {
-                    Some(known) => unknown_fields(value, known, &field.key(key), tell),
-                    None => tell(field.key(key)),
-                }
-            }
-        }
-        (Json::Array(written), Json::Array(understood)) => {
-            for (index, (value, known)) in written.iter().zip(understood).enumerate() {
-                unknown_fields(value, known, &field.index(index), tell);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn group(api_version: &str) -> &str {

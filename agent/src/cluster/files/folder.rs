@@ -194,7 +194,7 @@ fn is_manifest(path: &Path) -> bool {
 
 fn whole_file(path: &Path, reason: String) -> Problem {
     Problem {
-        file: path.into(),
+        file: Some(path.into()),
         line: None,
         severity: Severity::Error,
         object: None,

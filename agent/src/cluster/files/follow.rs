@@ -4,7 +4,12 @@ use std::{path::Path, sync::Arc, thread, time::SystemTime};
 
 use tokio::sync::watch;
 
-use super::{super::assemble::assemble, Contact, Error, LastKnown, Update, folder::Folder, watched::Watched};
+use super::{
+    super::{Contact, LastKnown, Update, assemble::assemble},
+    Error,
+    folder::Folder,
+    watched::Watched,
+};
 use crate::model::{Contents, Mesh};
 
 /// Reads a folder of manifests as the agent of `node` and follows it.

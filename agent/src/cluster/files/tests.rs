@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,10 @@ use super::{
     folder::{Changed, Folder},
     *,
 };
-use crate::model::{ObjectName, sample::NODE};
+use crate::{
+    cluster::Update,
+    model::{Mesh, ObjectName, Problem, sample::NODE},
+};
 
 /// A folder that an agent follows.
 struct Followed {
@@ -356,11 +360,6 @@ fn what_links_lead_to_is_read_at_each_change() {
         "also after it led nowhere"
     );
     assert_eq!(ports(&folder), [80, 92]);
-}
-
-#[test]
-fn a_folder_that_does_not_exist_cannot_be_followed() {
-    assert!(follow(Path::new("/nonexistent/weft"), NODE, None).is_err());
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::model::{Contents, Mesh};
+use crate::{
+    cluster::{Contact, LastKnown},
+    model::Contents,
+};
 
 /// A mesh with a service `kept` of port 70, confirmed a minute ago.
 fn last_known() -> LastKnown {
@@ -93,4 +96,9 @@ async fn a_folder_that_goes_away_while_it_is_followed_is_said() {
     assert!(since.elapsed().unwrap_or_default() < PATIENCE);
     fs::rename(&elsewhere, &path).unwrap();
     until(&mut updates, &["a:80"], true).await;
+}
+
+#[test]
+fn a_folder_that_does_not_exist_cannot_be_followed() {
+    assert!(follow(Path::new("/nonexistent/weft"), NODE, None).is_err());
 }
