@@ -115,6 +115,32 @@ fn connections_of_a_pod_that_fails_closed_wait_for_the_next_agent() {
 }
 
 #[test]
+fn a_client_whose_agent_died_within_the_handshake_is_told_by_the_next_one() {
+    let mut mesh = Single::start();
+    let (client, server) = (mesh.pod("closed/client"), mesh.plain("server"));
+    let _apps = [&client, &server].map(|pod| pod.serve(8080, App::Echo));
+    // What a pod opens to itself is marked too, and has its other end.
+    let whole = Family::BOTH.map(|family| client.connect(client.addresses().at(family, 8080)).unwrap());
+    client.netns().sh("nft add table inet weft\n\
+         nft 'add chain inet weft out { type filter hook output priority 0; }'\n\
+         nft 'add rule inet weft out tcp dport 8080 tcp flags & (syn | ack) == ack drop'");
+    let halves = Family::BOTH.map(|family| client.connect(server.addresses().at(family, 8080)).unwrap());
+    mesh.agent.signal(Signal::SIGKILL);
+    mesh.agent.wait_end(wait::PATIENCE);
+    client.netns().sh("nft delete table inet weft");
+
+    mesh.agent.restart();
+    for half in halves {
+        let told = Talk::hear(half).unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::ConnectionAborted, "{told}");
+    }
+    for stream in whole {
+        assert_eq!(Talk::ask(&stream, b"still there").unwrap(), b"still there");
+    }
+    assert_eq!(opened(&mesh.agent), 0);
+}
+
+#[test]
 fn connections_of_a_pod_that_fails_closed_are_not_refused_while_its_agent_is_dead() {
     let mesh = Single::start();
     let (client, server) = (mesh.pod("closed/client"), mesh.plain("server"));

@@ -19,6 +19,7 @@ mod desired;
 mod drops;
 mod error;
 pub mod feature;
+mod half;
 mod heartbeat;
 mod hold;
 pub mod inspect;

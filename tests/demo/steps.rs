@@ -186,6 +186,7 @@ pub(crate) struct Traffic {
     pub(crate) served: usize,
     pub(crate) cut: usize,
     longest: Duration,
+    /// When the last one that was cut was begun.
     last_cut: Option<Instant>,
 }
 
@@ -207,7 +208,7 @@ impl Traffic {
                     Err(error) => {
                         println!("   not served: {error}");
                         traffic.cut += 1;
-                        traffic.last_cut = Some(Instant::now());
+                        traffic.last_cut = Some(start);
                     }
                 }
                 traffic.longest = traffic.longest.max(start.elapsed());
@@ -260,9 +261,9 @@ fn killed_and_restarted(shop: &mut Shop) -> Seen {
             away.as_millis(),
             longest.as_millis()
         ),
-        // The one that the agent held in its hands when it died, and perhaps one that was begun while it did: none that the next
-        // agent serves.
-        as_promised: cut <= 2 && last_cut.is_none_or(|last| last < ready),
+        // The one that the agent held when it died, and one that its listener took while the kernel closed its sockets one
+        // by one: none of the next agent's, and none that nobody ends.
+        as_promised: cut <= 2 && last_cut.is_none_or(|begun| begun < ready) && longest < wait::PATIENCE,
     }
 }
 

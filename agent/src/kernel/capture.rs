@@ -19,6 +19,7 @@ use super::{
     Captured, Dns, Hold, KernelError, Listeners, PerFamily,
     apply::said,
     desired::Terms,
+    half,
     hold::Released,
     maps::{NodeMaps, PodMaps},
     object::Object,
@@ -182,6 +183,10 @@ impl Candidate {
         let before = pinned.as_ref().map(PodMaps::settings).transpose()?;
         let same_namespace = before.is_some_and(|before| before.cookie() == self.cookie.0);
         let same_build = before.is_some_and(|before| before.build() == object.build());
+        if same_namespace {
+            // Before anybody listens: what connects from here on has another end.
+            half::end(&self.pod, &self.netns);
+        }
         if let (Some(mut maps), true, true, true) = (pinned, same_namespace, same_build, self.pins.link().exists()) {
             fill(&mut maps, own, sockets)?;
             maps.set_settings(settings)?;

@@ -94,6 +94,11 @@ impl ListedSocket {
         Ok(sockets)
     }
 
+    /// Whether both were listed for one and the same socket, whatever it did in between.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
     /// Ends the connection: RST to the peer, ECONNABORTED to its owner. Nothing happens if it is gone.
     ///
     /// The kernel looks the 4-tuple up as for a packet (`inet_diag_find_one_icsk`), so that of a gone connection it may
