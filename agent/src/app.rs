@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     cli::{
+        crds::{self, CrdsArgs},
         debug::{self, DebugArgs},
         policy::{self, PolicyArgs},
         validate::{self, ValidateArgs},
@@ -43,6 +44,7 @@ enum Command {
     Agent(Box<AgentConfig>),
     Ca(Box<CaConfig>),
     Validate(ValidateArgs),
+    Crds(CrdsArgs),
     Policy(PolicyArgs),
     Debug(DebugArgs),
 }
@@ -56,6 +58,9 @@ impl Cli {
             Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Ca(config) => ca::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
+            Command::Crds(args) => crds::run(&args)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(anyhow::Error::from),
             Command::Policy(args) => policy::run(&args).map_err(anyhow::Error::from),
             Command::Debug(args) => Ok(debug::run(args)),
         };

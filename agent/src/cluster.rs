@@ -12,6 +12,7 @@ pub mod api;
 mod assemble;
 mod check;
 mod convert;
+pub mod crds;
 mod decode;
 mod enrolment;
 mod fate;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod ci;
+mod crds;
 mod demo;
 mod fuzz;
 mod kernels;
@@ -36,6 +37,7 @@ enum Command {
     Bench(bench::Bench),
     Kernels(kernels::Kernels),
     Fuzz(fuzz::Fuzz),
+    Crds(crds::Crds),
     Ci(ci::Ci),
 }
 
@@ -60,6 +62,7 @@ impl Command {
             Self::Bench(bench) => bench.run(),
             Self::Kernels(kernels) => kernels.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
+            Self::Crds(crds) => crds.run(),
             Self::Ci(ci) => ci.run(),
         }
     }

@@ -15,7 +15,9 @@ pub(crate) mod sample;
 mod service;
 mod slice;
 mod source;
+pub(super) mod status;
 mod target;
+mod written;
 
 pub(super) use authentication::{AuthenticationManifest, authentication};
 pub(super) use authorization::{AuthorizationManifest, authorization};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::{core::v1, discovery, networking};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use serde_path_to_error::Segment;
 
 use super::{
@@ -53,15 +53,15 @@ pub(crate) fn decode(key: &Key, json: &Json, unknown: Unknown, findings: &mut Fi
         }
         Kind::Node => Object::Node(Arc::new(convert::node(typed(json, unknown, findings)?, findings)?)),
         Kind::MeshConfig => {
-            let manifest = typed::<convert::MeshConfigManifest>(json, Unknown::Told, findings)?;
+            let manifest = own::<convert::MeshConfigManifest>(json, findings, Findings::error)?;
             Object::MeshConfig(Arc::new(convert::mesh_config(manifest, findings)?))
         }
         Kind::AuthenticationPolicy => {
-            let manifest = whole::<convert::AuthenticationManifest>(json, findings)?;
+            let manifest = own::<convert::AuthenticationManifest>(json, findings, Findings::unhonoured)?;
             Object::AuthenticationPolicy(Arc::new(convert::authentication(manifest, name, findings)?))
         }
         Kind::AuthorizationPolicy => {
-            let manifest = whole::<convert::AuthorizationManifest>(json, findings)?;
+            let manifest = own::<convert::AuthorizationManifest>(json, findings, Findings::unhonoured)?;
             Object::AuthorizationPolicy(Arc::new(convert::authorization(manifest, name, findings)?))
         }
         Kind::NetworkPolicy => {
@@ -83,14 +83,26 @@ fn typed<T: DeserializeOwned + Serialize>(json: &Json, unknown: Unknown, finding
     Some(decoded)
 }
 
-/// Decodes a security policy: a field of its spec that is not known could be what closes something.
-fn whole<T: DeserializeOwned + Serialize>(json: &Json, findings: &mut Findings) -> Option<T> {
-    let decoded = decoded::<T>(json, findings)?;
-    unknown_fields(json, &understood(&decoded), &Field::default(), &mut |field| {
+/// Decodes one of Weft's own kinds: a field of its spec that is not known could be what closes something.
+///
+/// A spec that is left out says nothing, as an empty one. The status is not looked at: what others have written there must
+/// not make a policy deny.
+fn own<T: DeserializeOwned + Serialize>(
+    json: &Json,
+    findings: &mut Findings,
+    unknown: fn(&mut Findings, Field, &'static str),
+) -> Option<T> {
+    let mut json = json.clone();
+    if let Some(object) = json.as_object_mut() {
+        object.remove("status");
+        object.entry("spec").or_insert_with(|| Json::Object(Map::new()));
+    }
+    let decoded = decoded::<T>(&json, findings)?;
+    unknown_fields(&json, &understood(&decoded), &Field::default(), &mut |field| {
         if field.steps().first() == Some(&Step::Key("metadata".into())) {
             findings.notice(field, "unknown field: it has no effect");
         } else {
-            findings.unhonoured(field, "unknown field");
+            unknown(findings, field, "unknown field");
         }
     });
     Some(decoded)

@@ -1,41 +1,64 @@
 //! `AuthorizationPolicy`, Weft's own kind.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{
     super::field::{Field, Findings},
     operation::{To, operation},
     source::{From, source},
+    status::PolicyStatus,
     target::{Selector, TargetRef, target},
+    written,
 };
 use crate::model::{Action, AuthorizationPolicy, ObjectName, Rule};
 
-/// The object as manifests write it.
-#[derive(Debug, Deserialize, Serialize)]
+/// For which pods the policy holds, and whom it concerns. With neither `targetRefs` nor `selector` it holds for all pods of its
+/// namespace; in the mesh's system namespace, for those of all namespaces.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, CustomResource, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct AuthorizationManifest {
-    api_version: String,
-    kind: String,
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: Spec,
-    status: Option<Json>,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
+#[kube(
+    group = "mesh.weft.dev",
+    version = "v1alpha1",
+    kind = "AuthorizationPolicy",
+    root = "AuthorizationManifest",
+    plural = "authorizationpolicies",
+    shortname = "authzpol",
+    category = "weft",
+    namespaced,
+    status = "PolicyStatus",
+    doc = "Who may connect, by identity, namespace, pod labels, address and port.",
+    printcolumn = r#"{"name": "Action", "type": "string", "jsonPath": ".spec.action", "description": "What becomes of a match"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.ancestors[0].conditions[?(@.type==\"Accepted\")].status", "description": "Whether the policy is understood"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+)]
+#[x_kube(
+    validation = Rule::new("!(has(self.targetRefs) && has(self.selector))")
+        .message("a policy has targetRefs or a selector, not both")
+)]
+pub(crate) struct AuthorizationSpec {
+    /// The Services for whose pods the policy holds; with `sectionName`, for the port behind it alone.
+    #[schemars(length(min = 1, max = 16))]
     target_refs: Option<Vec<TargetRef>>,
+    /// The pods for which the policy holds.
     selector: Option<Selector>,
-    action: Option<String>,
+    /// What becomes of a connection that a rule matches: `ALLOW` (the default; where one such policy holds, whatever none of
+    /// them matches is denied), `DENY` (goes before ALLOW), or `AUDIT` (decides nothing and is recorded).
+    action: Option<written::Action>,
+    /// What the policy matches: a connection that one of them matches. Without rules nothing is matched.
+    #[schemars(length(max = 64))]
     rules: Option<Vec<RuleManifest>>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+/// A connection that one of `from` and one of `to` match; a list that is left out matches everything.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 struct RuleManifest {
+    /// Who connects.
+    #[schemars(length(min = 1, max = 16))]
     from: Option<Vec<From>>,
+    /// Where the connection goes.
+    #[schemars(length(min = 1, max = 16))]
     to: Option<Vec<To>>,
 }
 
@@ -46,19 +69,17 @@ pub(crate) fn authorization(
     findings: &mut Findings,
 ) -> Option<AuthorizationPolicy> {
     let AuthorizationManifest {
-        api_version: _,
-        kind: _,
         metadata: _,
         spec,
         status: _,
     } = manifest;
-    let Spec {
+    let AuthorizationSpec {
         target_refs,
         selector,
         action: written_action,
         rules: written_rules,
     } = spec;
-    let action = action(written_action.as_deref(), findings);
+    let action = action(written_action, findings);
     let written_rules = written_rules.unwrap_or_default().into_iter().enumerate();
     let policy = AuthorizationPolicy {
         name: name.clone(),
@@ -72,12 +93,12 @@ pub(crate) fn authorization(
     findings.admit(policy)
 }
 
-fn action(written: Option<&str>, findings: &mut Findings) -> Action {
+fn action(written: Option<written::Action>, findings: &mut Findings) -> Action {
     match written {
-        None | Some("ALLOW") => Action::Allow,
-        Some("DENY") => Action::Deny,
-        Some("AUDIT") => Action::Audit,
-        Some(other) => {
+        None | Some(written::Action::Allow) => Action::Allow,
+        Some(written::Action::Deny) => Action::Deny,
+        Some(written::Action::Audit) => Action::Audit,
+        Some(written::Action::Unsupported(other)) => {
             findings.unhonoured(
                 Field::at("spec.action"),
                 format!("`{other}` is none of ALLOW, DENY, AUDIT"),

@@ -1,7 +1,8 @@
 //! `MeshConfig`, Weft's own kind: unknown fields and values are refused, since skipping one in silence could open what
 //! its author wants closed.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,48 +11,69 @@ use super::{
         names::Rule,
     },
     range,
+    written::{Cidr, Label, Subdomain},
 };
 use crate::model::{EgressMode, MeshConfig, MtlsMode};
 
-/// The object as manifests write it.
-#[derive(Debug, Deserialize, Serialize)]
+/// What holds for the whole mesh; a value that is left out has its default.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, CustomResource, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct MeshConfigManifest {
-    api_version: String,
-    kind: String,
-    metadata: ObjectMeta,
-    #[serde(default)]
-    spec: Spec,
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Spec {
-    trust_domain: Option<String>,
-    cluster_domain: Option<String>,
+#[kube(
+    group = "mesh.weft.dev",
+    version = "v1alpha1",
+    kind = "MeshConfig",
+    root = "MeshConfigManifest",
+    plural = "meshconfigs",
+    category = "weft",
+    doc = "What holds for the whole mesh. Only the one that is named `default` is read.",
+    validation = Rule::new("self.metadata.name == 'default'").message("only the MeshConfig named default is read"),
+    printcolumn = r#"{"name": "TrustDomain", "type": "string", "jsonPath": ".spec.trustDomain"}"#,
+    printcolumn = r#"{"name": "mTLS", "type": "string", "jsonPath": ".spec.mtls.mode"}"#,
+    printcolumn = r#"{"name": "Egress", "type": "string", "jsonPath": ".spec.egress"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+)]
+pub(crate) struct MeshConfigSpec {
+    /// The trust domain of the mesh's identities: `cluster.local` where it is left out.
+    trust_domain: Option<Subdomain>,
+    /// The domain of the cluster's Services: `cluster.local` where it is left out.
+    cluster_domain: Option<Subdomain>,
+    /// What becomes of connections to addresses that are nobody's in the mesh.
     egress: Option<Egress>,
+    /// Whether UDP that enrolled pods send out of the cluster is refused: not by default.
     deny_udp_egress: Option<bool>,
+    /// Mutual TLS where no AuthenticationPolicy says it.
     mtls: Option<Mtls>,
-    system_namespace: Option<String>,
+    /// The namespace whose policies hold for the whole mesh: `weft-system` where it is left out.
+    system_namespace: Option<Label>,
+    /// The ranges of the cluster's pods: those of the Nodes where they are left out.
     #[serde(rename = "podCIDRs")]
-    pod_cidrs: Option<Vec<String>>,
+    #[schemars(length(max = 256))]
+    pod_cidrs: Option<Vec<Cidr>>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+/// Whether enrolled pods may connect to addresses that are nobody's in the mesh: `Allow` (the default) or `Deny`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 enum Egress {
+    /// They pass.
     Allow,
+    /// They are refused.
     Deny,
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
+/// Mutual TLS where no policy says it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Mtls {
+    /// The mode of mutual TLS.
     mode: Option<Mode>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+/// `Strict` refuses plaintext, `Permissive` (the default) takes it too.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 enum Mode {
+    /// Plaintext is taken too.
     Permissive,
+    /// Plaintext is refused.
     Strict,
 }
 
@@ -60,13 +82,8 @@ const NAME: &str = "default";
 
 /// Reads a MeshConfig.
 pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings) -> Option<MeshConfig> {
-    let MeshConfigManifest {
-        api_version: _,
-        kind: _,
-        metadata,
-        spec,
-    } = manifest;
-    let Spec {
+    let MeshConfigManifest { metadata, spec } = manifest;
+    let MeshConfigSpec {
         trust_domain,
         cluster_domain,
         egress,
@@ -82,14 +99,14 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
             format!("only the MeshConfig named `{NAME}` is read"),
         );
     }
-    let mut domain = |value: Option<String>, default: String, field: &str| {
-        let value = value.unwrap_or(default);
+    let mut domain = |value: Option<Subdomain>, default: String, field: &str| {
+        let value = value.map_or(default, String::from);
         findings.accept(&Field::at(field), Rule::Subdomain.check(&value));
         value
     };
     let trust_domain = domain(trust_domain, defaults.trust_domain, "spec.trustDomain");
     let cluster_domain = domain(cluster_domain, defaults.cluster_domain, "spec.clusterDomain");
-    let system_namespace = system_namespace.unwrap_or(defaults.system_namespace);
+    let system_namespace = system_namespace.map_or(defaults.system_namespace, String::from);
     findings.accept(&Field::at("spec.systemNamespace"), Rule::Label.check(&system_namespace));
     let mtls = match mtls.and_then(|mtls| mtls.mode) {
         None => defaults.mtls,
@@ -99,7 +116,7 @@ pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings)
     let pod_cidrs = pod_cidrs.unwrap_or_default();
     let pod_cidrs = pod_cidrs.iter().enumerate();
     let pod_cidrs = pod_cidrs
-        .filter_map(|(index, cidr)| range(cidr, &Field::at("spec.podCIDRs").index(index), findings))
+        .filter_map(|(index, cidr)| range(cidr.as_ref(), &Field::at("spec.podCIDRs").index(index), findings))
         .collect();
     let egress = match egress {
         None => defaults.egress,

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,39 +12,74 @@ use super::{
         names::Rule,
     },
     authorization::{given, needs_l7},
-    range,
+    range, written,
+    written::{Cidr, Label},
 };
 use crate::model::{Action, Identity, IpBlock, Principal, Source};
 
-/// Who connects, as manifests write it.
-#[derive(Debug, Deserialize, Serialize)]
+/// Who connects: all fields that are given match, and of each list one item. Who comes in plaintext has proven nothing: fields
+/// about identity, namespace and labels then never match in an ALLOW policy, and their `not` forms match in the others.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct From {
-    principals: Option<Vec<String>>,
-    not_principals: Option<Vec<String>>,
-    namespaces: Option<Vec<String>>,
-    not_namespaces: Option<Vec<String>>,
+    /// The identity: `namespace/account`, `namespace/*`, `*` (any that is proven), or
+    /// `spiffe://<trust domain>/ns/<namespace>/sa/<account>`. Without a trust domain the mesh's own is meant.
+    #[schemars(length(min = 1, max = 64))]
+    principals: Option<Vec<written::Principal>>,
+    /// What `principals` does not match.
+    #[schemars(length(min = 1, max = 64))]
+    not_principals: Option<Vec<written::Principal>>,
+    /// The namespace of the identity, of the mesh's own trust domain.
+    #[schemars(length(min = 1, max = 64))]
+    namespaces: Option<Vec<Label>>,
+    /// What `namespaces` does not match.
+    #[schemars(length(min = 1, max = 64))]
+    not_namespaces: Option<Vec<Label>>,
+    /// All of these labels of the client's pod. Pods of every namespace can carry them: name `namespaces` or `principals`
+    /// beside them.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
     pod_labels: Option<BTreeMap<String, String>>,
+    /// What `podLabels` does not match.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 64))]
     not_pod_labels: Option<BTreeMap<String, String>>,
+    /// The client's address.
+    #[schemars(length(min = 1, max = 16))]
     ip_blocks: Option<Vec<Block>>,
+    /// What `ipBlocks` does not match.
+    #[schemars(length(min = 1, max = 16))]
     not_ip_blocks: Option<Vec<Block>>,
+    /// Claims of the end user's token. Needs L7, which is not honoured yet: ALLOW then matches nobody, DENY and AUDIT match as
+    /// if it were left out.
+    #[schemars(length(max = 64))]
     claims: Option<Vec<Claim>>,
 }
 
 /// A range of addresses with holes, as NetworkPolicies write it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!has(self.except) || self.except.all(hole, cidr(self.cidr).containsCIDR(hole))")
+        .message("each of except must lie within cidr")
+)]
 struct Block {
-    cidr: String,
+    /// The range.
+    cidr: Cidr,
+    /// What lies within it and does not belong to it.
     #[serde(default)]
-    except: Vec<String>,
+    #[schemars(length(max = 8))]
+    except: Vec<Cidr>,
 }
 
 /// A claim of an end user's token.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Claim {
+    /// Its name.
     name: String,
+    /// Its value.
+    #[schemars(length(max = 64))]
     values: Option<Vec<String>>,
+    /// What `values` does not match.
+    #[schemars(length(max = 64))]
     not_values: Option<Vec<String>>,
 }
 
@@ -77,12 +114,12 @@ pub(super) fn source(written: From, action: Action, field: &Field, findings: &mu
     }
 }
 
-fn principals(written: Option<Vec<String>>, field: &Field, findings: &mut Findings) -> Vec<Principal> {
+fn principals(written: Option<Vec<written::Principal>>, field: &Field, findings: &mut Findings) -> Vec<Principal> {
     let written = given(written, field, findings);
     let written = written.iter().enumerate();
     written
         .filter_map(|(index, text)| {
-            let principal = principal(text).ok_or_else(|| {
+            let principal = principal(text.as_ref()).ok_or_else(|| {
                 format!(
                     "`{text}` is no identity: write `namespace/account`, `namespace/*`, `*`, or the same as \
                      spiffe://<trust domain>/ns/<namespace>/sa/<account>"
@@ -130,12 +167,12 @@ fn principal(text: &str) -> Option<Principal> {
     })
 }
 
-fn namespaces(written: Option<Vec<String>>, field: &Field, findings: &mut Findings) -> Vec<Arc<str>> {
+fn namespaces(written: Option<Vec<Label>>, field: &Field, findings: &mut Findings) -> Vec<Arc<str>> {
     let written = given(written, field, findings);
     for (index, name) in written.iter().enumerate() {
-        findings.accept(&field.index(index), Rule::Label.check(name));
+        findings.accept(&field.index(index), Rule::Label.check(name.as_ref()));
     }
-    written.into_iter().map(Into::into).collect()
+    written.iter().map(|name| name.as_ref().into()).collect()
 }
 
 fn labels(
@@ -157,11 +194,11 @@ fn blocks(written: Option<Vec<Block>>, field: &Field, findings: &mut Findings) -
         .filter_map(|(index, block)| {
             let field = field.index(index);
             let Block { cidr, except } = block;
-            let cidr = range(cidr, &field.key("cidr"), findings)?;
+            let cidr = range(cidr.as_ref(), &field.key("cidr"), findings)?;
             let mut holes = Vec::new();
             for (index, hole) in except.iter().enumerate() {
                 let field = field.key("except").index(index);
-                let Some(hole) = range(hole, &field, findings) else {
+                let Some(hole) = range(hole.as_ref(), &field, findings) else {
                     continue;
                 };
                 if !cidr.contains(&hole) {

@@ -2,30 +2,47 @@
 
 use std::collections::BTreeMap;
 
+use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::{
-    field::{Field, Findings},
-    names::Rule,
+use super::{
+    super::{
+        field::{Field, Findings},
+        names::Rule,
+    },
+    written::Label,
 };
 use crate::model::{ServiceTarget, Target};
 
-/// A `targetRefs` entry as manifests write it.
-#[derive(Debug, Deserialize, Serialize)]
+/// A Service for whose pods a policy holds.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.kind == 'Service' && (!has(self.group) || self.group == '')")
+        .message("only a Service (group \"\") can be targeted")
+)]
 pub(super) struct TargetRef {
+    /// The group of its kind: the empty one, of Kubernetes' core.
     #[serde(default)]
+    #[schemars(length(max = 253))]
     group: String,
+    /// Its kind: `Service`.
+    #[schemars(length(min = 1, max = 63))]
     kind: String,
-    name: String,
-    section_name: Option<String>,
+    /// Its name, in the policy's own namespace.
+    name: Label,
+    /// The name of one of its ports: the policy then holds for the pods' port behind it alone.
+    section_name: Option<Label>,
 }
 
-/// A `selector` as manifests write it.
-#[derive(Debug, Deserialize, Serialize)]
+/// The pods for which a policy holds.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Selector {
+    /// All of these labels.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
     match_labels: BTreeMap<String, String>,
 }
 
@@ -86,13 +103,13 @@ fn services(target_refs: Vec<TargetRef>, findings: &mut Findings) -> Target {
             );
             return Target::All;
         }
-        findings.accept(&field.key("name"), Rule::Label.check(&name));
+        findings.accept(&field.key("name"), Rule::Label.check(name.as_ref()));
         if let Some(section) = &section_name {
-            findings.accept(&field.key("sectionName"), Rule::Label.check(section));
+            findings.accept(&field.key("sectionName"), Rule::Label.check(section.as_ref()));
         }
         services.push(ServiceTarget {
-            service: name.into(),
-            section: section_name.map(Into::into),
+            service: name.as_ref().into(),
+            section: section_name.map(|section| section.as_ref().into()),
         });
     }
     Target::Services(services)
