@@ -140,18 +140,26 @@ fn mount_point() -> Result<PathBuf, KernelError> {
 }
 
 /// Finds where cgroup2 is mounted, also on hosts that have version 1 beside it.
+///
+/// In a container the first one is the container's own; the DaemonSet mounts the node's below [`HOST`].
 fn cgroup2(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
+    let places = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| place.replace("\\040", " ").into())
-    })
+        (kind == "cgroup2").then(|| PathBuf::from(place.replace("\\040", " ")))
+    });
+    let places: Vec<PathBuf> = places.collect();
+    let of_host = places.iter().find(|place| place.starts_with(HOST));
+    of_host.or(places.first()).cloned()
 }
 
 /// How deep below the root kubelets keep their pods: `kubelet.slice/kubelet-kubepods.slice` and the like.
 const DEPTH: usize = 3;
 
 const KUBELET_PORT: u16 = 10250;
+
+/// Below it a container has what is the node's.
+const HOST: &str = "/host";
 const MOUNTS: &str = "/proc/self/mounts";
 
 #[cfg(test)]
@@ -164,6 +172,14 @@ mod tests {
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(cgroup2(mounts), Some("/sys/fs/cgroup/unified".into()));
         assert_eq!(cgroup2("tmpfs /sys/fs/cgroup tmpfs rw 0 0\n"), None);
+    }
+
+    #[test]
+    fn in_a_container_the_nodes_goes_before_its_own() {
+        let own = "cgroup /sys/fs/cgroup cgroup2 ro 0 0\n";
+        let both = format!("{own}cgroup2 /host/sys/fs/cgroup cgroup2 ro 0 0\n");
+        assert_eq!(cgroup2(&both), Some("/host/sys/fs/cgroup".into()));
+        assert_eq!(cgroup2(own), Some("/sys/fs/cgroup".into()));
     }
 
     #[test]

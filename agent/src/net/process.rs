@@ -106,12 +106,14 @@ fn looks_like_uid(uid: &str) -> bool {
     digits && (groups == [8, 4, 4, 4, 12] || groups == [32])
 }
 
-/// Finds the unified hierarchy's path in /proc/PID/cgroup.
+/// Finds the unified hierarchy's path in /proc/PID/cgroup, from the root.
+///
+/// In a container, whose root is its own cgroup, a path begins with as many `..` as lead to the cgroup above both
+/// (`kernfs_path_from_node_locked`). Above a pod and what is no pod that is the node's root.
 fn cgroup2(cgroups: &str) -> Option<PathBuf> {
-    cgroups
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))
-        .map(Into::into)
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let components = path.split('/').skip_while(|component| *component == "..");
+    Some(components.collect())
 }
 
 /// Reads field 22 of /proc/PID/stat; the second one is the command in parentheses, which may hold anything.

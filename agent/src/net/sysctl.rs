@@ -1,6 +1,10 @@
 //! Sysctls of a network namespace.
 
-use std::{fs, path::PathBuf, str::FromStr};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use super::{NetError, NetNs};
 
@@ -46,7 +50,9 @@ impl Sysctl {
     }
 
     fn path(&self) -> PathBuf {
-        PathBuf::from("/proc/sys").join(&self.0)
+        let host = Path::new(HOST_SYSCTLS);
+        let root = if host.is_dir() { host } else { Path::new(SYSCTLS) };
+        root.join(&self.0)
     }
 
     fn failed(&self, source: std::io::Error) -> NetError {
@@ -56,3 +62,8 @@ impl Sysctl {
         }
     }
 }
+
+const SYSCTLS: &str = "/proc/sys";
+
+/// Where the DaemonSet mounts the node's: a container's own are read-only. Below net both show the namespace of the thread.
+const HOST_SYSCTLS: &str = "/host/proc/sys";

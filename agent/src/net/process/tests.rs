@@ -76,3 +76,9 @@ fn this_process_is_among_all() {
         super::super::NetNs::of_process(own.pid).ok().map(|netns| netns.inode())
     );
 }
+
+#[test]
+fn a_cgroup_beside_ones_own_is_told_from_the_root() {
+    let seen_by_a_pod = "0::/../../../../system.slice/kubelet.service\n";
+    assert_eq!(cgroup2(seen_by_a_pod), Some("system.slice/kubelet.service".into()));
+}
