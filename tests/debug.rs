@@ -341,5 +341,47 @@ fn policy_shows_what_holds_for_the_nodes_pods_and_what_is_wrong_with_it() {
     let (code, told) = test("mesh/client", "mesh/server");
     assert_eq!(code, Some(3), "{told}");
     assert!(told.ends_with("denied (not_understood)"), "{told}");
-    assert_eq!(test("mesh/nobody", "mesh/server").0, Some(1));
+}
+
+#[test]
+fn a_pod_of_another_node_is_asked_about_by_what_it_proves() {
+    let mesh = Mesh::start();
+    let (_client, _server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+    let members = json!({ "rules": [{ "from": [{ "namespaces": ["mesh"], "podLabels": { "app": "client" } }] }] });
+    mesh.apply(&Object::policy("AuthorizationPolicy", "mesh/members", members));
+    let test = |from: &[&str]| {
+        let asked = [
+            "debug",
+            "policy",
+            "test",
+            "--to",
+            "mesh/server",
+            "--port",
+            "80",
+            "--from",
+        ];
+        mesh.agents[1].launch().weft(&[&asked, from].concat())
+    };
+    let unknown = test(&["mesh/client"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    for part in [
+        "no pod here is called mesh/client",
+        "--from spiffe://",
+        "--label",
+        "--address",
+    ] {
+        assert!(unknown.stderr.contains(part), "{part}: {}", unknown.stderr);
+    }
+    let proven = "spiffe://cluster.local/ns/mesh/sa/default";
+    let named = [proven, "--label", "app=client"];
+    wait::until(wait::PATIENCE, "the policy decides", || {
+        test(&named).stdout.contains("allowed (allow_matches)")
+    });
+    let unnamed = test(&[proven]);
+    assert_eq!(unnamed.code, Some(3), "{unnamed:?}");
+    assert!(
+        unnamed.stdout.contains("AuthorizationPolicy mesh/members"),
+        "{}",
+        unnamed.stdout
+    );
 }

@@ -116,6 +116,7 @@ fn a_policy_allows_the_identity_that_it_names_and_no_other() {
             record["reason"] == "policy_denied" && is_of(record, family)
         });
         assert_eq!(refused["source_identity"], "spiffe://cluster.local/ns/other/sa/default");
+        assert_eq!(refused["policy"], "AuthorizationPolicy mesh/allow-mesh");
         assert_eq!(talk(&named, &server, family).unwrap(), b"hello");
         let allowed = mesh.agent.record("an allowed connection", |record| {
             record["policy"] == "AuthorizationPolicy mesh/allow-mesh"

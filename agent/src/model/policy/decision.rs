@@ -10,8 +10,8 @@ use crate::model::{Endpoint, Mesh, Pod};
 pub struct Decision {
     /// Whether it may come in.
     pub verdict: Verdict,
-    /// The policy that decided, of several the first: the system namespace's before others, then by name. None where no
-    /// policy holds or no ALLOW matches.
+    /// The policy that decided, of several the first: the system namespace's before others, then by name. Where no ALLOW
+    /// matches it is one of those that could have. None where no policy holds.
     pub by: Option<Decider>,
     /// The AUDIT policies that match: the system namespace's first, each in the order of names.
     pub audited: Vec<Arc<PolicyId>>,
@@ -129,22 +129,22 @@ impl PodPolicies {
             policy: Arc::clone(&held.id),
             rule: Some(rule),
         };
+        let whole = |policy: &Arc<PolicyId>| Decider {
+            policy: Arc::clone(policy),
+            rule: None,
+        };
         if let Some(policy) = self.obscure_at(port) {
-            let by = Decider {
-                policy: Arc::clone(policy),
-                rule: None,
-            };
-            return (Verdict::Denied(Why::NotUnderstood), Some(by));
+            return (Verdict::Denied(Why::NotUnderstood), Some(whole(policy)));
         }
         if let Some(found) = self.deny.first(port, caller) {
             return (Verdict::Denied(Why::DenyMatches), Some(by(found)));
         }
-        if !self.allow.holds_for(port) {
+        let Some(allowing) = self.allow.holding(port) else {
             return (Verdict::Allowed, None);
-        }
+        };
         match self.allow.first(port, caller) {
             Some(found) => (Verdict::Allowed, Some(by(found))),
-            None => (Verdict::Denied(Why::NoAllowMatches), None),
+            None => (Verdict::Denied(Why::NoAllowMatches), Some(whole(&allowing.id))),
         }
     }
 }

@@ -30,7 +30,8 @@ pub struct Explanation {
     pub allowed: bool,
     /// Why: one word of a closed list.
     pub reason: String,
-    /// The policy that decides, as `Kind namespace/name`; none where nothing but a default does.
+    /// The policy that decides, as `Kind namespace/name`; where no ALLOW policy matches, the first of them. None where
+    /// nothing but a default decides.
     pub policy: Option<String>,
     /// The path of the rule in it.
     pub rule: Option<String>,
@@ -48,7 +49,10 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswerable {
     /// Nobody of this node is meant.
-    #[error("no pod here is called {0}: name its identity instead, with --label and --address as far as they matter")]
+    #[error(
+        "no pod here is called {0}; an agent knows only its own node's, one of another node is named by what it proves: \
+         --from spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT --label KEY=VALUE --address IP"
+    )]
     NoCaller(String),
     /// There is nothing of that name here.
     #[error("no pod here and no Service with such a port and a pod here is called {0}")]
@@ -233,14 +237,15 @@ impl fmt::Display for Explanation {
         ];
         let known: Vec<String> = known.into_iter().filter(|part| !part.is_empty()).collect();
         writeln!(f, "  from     {}", known.join(", "))?;
-        let nobody = if *reason == *Why::NoAllowMatches.label() {
-            "none of its ALLOW policies"
-        } else {
-            "no policy"
-        };
-        let decided = policy.as_deref().unwrap_or(nobody);
+        let decided = policy.as_deref().unwrap_or("no policy");
         match rule {
             Some(rule) => writeln!(f, "  decided  {decided}, {rule}")?,
+            None if *reason == *Why::NoAllowMatches.label() => {
+                writeln!(
+                    f,
+                    "  decided  {decided}, which lets in others; no other ALLOW policy matches either"
+                )?;
+            }
             None => writeln!(f, "  decided  {decided}")?,
         }
         write!(

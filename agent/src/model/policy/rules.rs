@@ -72,9 +72,9 @@ impl RuleSet {
         }
     }
 
-    /// Whether one of the policies holds for the port.
-    pub(super) fn holds_for(&self, port: u16) -> bool {
-        self.policies.iter().any(|held| held.ports.contains(port))
+    /// The first policy that holds for the port, whether or not it matches.
+    pub(super) fn holding(&self, port: u16) -> Option<&Held> {
+        self.policies.iter().find(|held| held.ports.contains(port))
     }
 
     /// The first policy that matches, with the index of its first rule that does.

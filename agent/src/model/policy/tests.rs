@@ -76,5 +76,5 @@ fn principal(text: &str) -> Principal {
 }
 
 const ALLOWED: &str = "allowed by default/p[0]";
-const UNMATCHED: &str = "no_allow_matches";
+const UNMATCHED: &str = "no_allow_matches by default/p";
 const DENIED: &str = "deny_matches by default/p[0]";

@@ -61,7 +61,7 @@ fn allow_policies_add_up_and_deny_goes_before_them() {
     assert_eq!(decided("cart"), "allowed by default/a[0]");
     assert_eq!(decided("front"), "allowed by default/b[0]");
     assert_eq!(decided("back"), "deny_matches by default/z[0]");
-    assert_eq!(decided("none"), UNMATCHED);
+    assert_eq!(decided("none"), "no_allow_matches by default/a", "the first of them");
 }
 
 #[test]

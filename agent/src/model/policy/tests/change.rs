@@ -90,7 +90,7 @@ fn another_trust_domain_is_another_meaning() {
     let after = before.changed(contents).expect("differs");
     let identity = mk_identity("shop", "cart");
     assert!(decided(&before, 80, &proven(&identity, "10.0.0.9")).starts_with("allowed"));
-    assert_eq!(decided(&after, 80, &proven(&identity, "10.0.0.9")), "no_allow_matches");
+    assert_eq!(decided(&after, 80, &proven(&identity, "10.0.0.9")), UNMATCHED);
 }
 
 #[test]

@@ -96,11 +96,14 @@ fn an_answer_is_what_is_decided() {
     );
     assert_eq!(answered(&mesh, "from=10.0.0.2&to=svc/api&port=80"), [matched]);
     assert_eq!(answered(&mesh, "from=front&to=api&port=80"), [matched]);
-    let unmatched = "default/web:8080 false no_allow_matches plaintext";
+    let unmatched = "default/web:8080 false no_allow_matches plaintext AuthorizationPolicy default/allow";
     assert_eq!(answered(&mesh, "from=10.9.9.9&to=api&port=80"), [unmatched]);
     let by_identity = "from=spiffe://cluster.local/ns/default/sa/front&to=api&port=80";
     assert_eq!(answered(&mesh, by_identity), [unmatched.replace("plaintext", "mtls")]);
     assert_eq!(answered(&mesh, &format!("{by_identity}&label=app=front")), [matched]);
+    let told = mesh.explain(&question(by_identity)).expect("an answer")[0].to_string();
+    let decided = "AuthorizationPolicy default/allow, which lets in others; no other ALLOW policy matches either";
+    assert_eq!(told.lines().nth(2), Some(&*format!("  decided  {decided}")), "{told}");
 }
 
 #[test]

@@ -160,12 +160,14 @@ impl Naive<'_> {
             format!("not_understood by {}", policy.name)
         } else if let Some((policy, rule)) = first(Action::Deny) {
             format!("deny_matches by {}[{rule}]", policy.name)
-        } else if !held().any(|policy| policy.action == Action::Allow && policy.support == Support::Whole) {
-            "allowed".to_owned()
         } else if let Some((policy, rule)) = first(Action::Allow) {
             format!("allowed by {}[{rule}]", policy.name)
+        } else if let Some(policy) =
+            held().find(|policy| policy.action == Action::Allow && policy.support == Support::Whole)
+        {
+            format!("no_allow_matches by {}", policy.name)
         } else {
-            "no_allow_matches".to_owned()
+            "allowed".to_owned()
         };
         let audits = held().filter(|policy| policy.action == Action::Audit && policy.support == Support::Whole);
         let audits = audits.filter(|policy| policy.rules.iter().any(|rule| self.matches(policy, rule)));

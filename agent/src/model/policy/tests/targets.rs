@@ -108,6 +108,6 @@ fn an_allow_policy_for_one_port_leaves_the_others_open() {
     };
     policies.memberships.insert(pod.uid.clone(), vec![membership]);
     let mesh = mk_guarded(vec![pod], policies);
-    assert_eq!(decided(&mesh, 80, &plaintext("10.0.0.9")), "no_allow_matches");
+    assert_eq!(decided(&mesh, 80, &plaintext("10.0.0.9")), UNMATCHED);
     assert_eq!(decided(&mesh, 81, &plaintext("10.0.0.9")), "allowed");
 }
