@@ -10,6 +10,8 @@
 //! changed to its agents.
 
 mod admit;
+mod attending;
+mod book;
 mod command;
 mod error;
 mod folder;
@@ -17,7 +19,8 @@ mod live;
 mod rotate;
 mod server;
 mod state;
+mod waits;
 
-pub use command::{Shown, ShownToken, change_denials, make_token, rotate, show};
+pub use command::{Shown, ShownToken, change_denials, force_rotation, make_token, rotate, show};
 pub use error::CaServerError;
 pub use server::{Server, Settings};

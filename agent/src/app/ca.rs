@@ -20,7 +20,8 @@ pub(super) fn run(config: &CaConfig) -> anyhow::Result<()> {
     };
     match command {
         CaCommand::Token { node, expires_in } => print(&ca::make_token(&config.state, node, *expires_in)?),
-        CaCommand::Rotate => print(&ca::rotate(&config.state)?),
+        CaCommand::Rotate { force: false } => print(&ca::rotate(&config.state)?),
+        CaCommand::Rotate { force: true } => print(&ca::force_rotation(&config.state)?),
         CaCommand::Deny(named) => Ok(ca::change_denials(&config.state, &denial(named)?, true)?),
         CaCommand::Allow(named) => Ok(ca::change_denials(&config.state, &denial(named)?, false)?),
         CaCommand::Show => print(&serde_json::to_string_pretty(&ca::show(&config.state)?)?),
@@ -39,6 +40,7 @@ fn issue(config: &CaConfig) -> anyhow::Result<()> {
         listen: config.listen,
         life,
         rotation_step: config.rotation_step,
+        rotation_patience: config.rotation_patience,
     };
     Builder::new_current_thread()
         .enable_all()

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     CaServerError,
     folder::Folder,
-    rotate::begin,
+    rotate::{begin, force},
     state::{KeptToken, Rotation, State, seconds},
 };
 use crate::tls::{Denial, Fingerprint, JoinToken};
@@ -26,6 +26,8 @@ pub struct Shown {
     pub signer: String,
     /// How far a rotation is.
     pub rotation: String,
+    /// The nodes whose agents the rotation waits for, as the running CA has told last.
+    pub waits_for: Vec<String>,
     /// The deny-list.
     pub denied: Vec<String>,
     /// The tokens that have not expired.
@@ -65,6 +67,14 @@ pub fn rotate(folder: &Path) -> Result<String, CaServerError> {
     })
 }
 
+/// Lets the new root sign though some agents do not know it; says how far the rotation is.
+pub fn force_rotation(folder: &Path) -> Result<String, CaServerError> {
+    Folder::open(folder)?.edit(|state| {
+        force(state)?;
+        Ok(stage(state))
+    })
+}
+
 /// Puts a name on the deny-list, or takes it off.
 pub fn change_denials(folder: &Path, denial: &Denial, denied: bool) -> Result<(), CaServerError> {
     let denial = denial.to_string();
@@ -83,7 +93,11 @@ pub fn change_denials(folder: &Path, denial: &Denial, denied: bool) -> Result<()
 
 /// Shows what a CA keeps.
 pub fn show(folder: &Path) -> Result<Shown, CaServerError> {
-    let state = Folder::open(folder)?.read()?;
+    let folder = Folder::open(folder)?;
+    let state = folder.read()?;
+    let joining = state.rotation.is_some_and(Rotation::is_joining);
+    let waits = folder.read_waits()?;
+    let waits = waits.filter(|waits| joining && waits.bundle == state.bundle);
     let roots: Vec<String> = state
         .roots
         .iter()
@@ -95,6 +109,7 @@ pub fn show(folder: &Path) -> Result<Shown, CaServerError> {
         signer: roots.get(state.signer()).cloned().unwrap_or_default(),
         roots,
         rotation: stage(&state),
+        waits_for: waits.map_or_else(Vec::new, |waits| waits.nodes.iter().map(ToString::to_string).collect()),
         denied: state.denied.clone(),
         tokens: tokens
             .map(|token| ShownToken {
@@ -109,11 +124,14 @@ pub fn show(folder: &Path) -> Result<Shown, CaServerError> {
 fn stage(state: &State) -> String {
     match state.rotation {
         None => "none".to_owned(),
-        Some(Rotation::Joining { since }) => {
-            format!(
-                "the new root is in the bundle since {}, and does not sign yet",
-                rfc3339(since)
-            )
+        Some(Rotation::Joining { since, forced }) => {
+            let since = rfc3339(since);
+            let next = if forced {
+                "is to sign at once"
+            } else {
+                "does not sign yet"
+            };
+            format!("the new root is in the bundle since {since}, and {next}")
         }
         Some(Rotation::Leaving { until }) => {
             format!("the new root signs; the old one leaves at {}", rfc3339(until))

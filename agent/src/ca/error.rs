@@ -51,6 +51,9 @@ pub enum CaServerError {
     /// There is nothing of this name on the deny-list.
     #[error("the deny-list has no {0}")]
     NotDenied(String),
+    /// There is no rotation that could be forced.
+    #[error("no root is being replaced: `weft ca rotate` begins it")]
+    NotRotating,
     /// There is no port to listen on.
     #[error("cannot listen at {address}")]
     Listen {

@@ -9,9 +9,12 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     CaServerError,
     state::{State, VERSION},
+    waits::Waits,
 };
 
 /// The folder of a CA.
@@ -41,7 +44,7 @@ impl Folder {
         folder.check(path, FOLDER_MODE)?;
         let _lock = folder.lock()?;
         if !folder.file().exists() {
-            folder.write(&State::create(trust_domain)?)?;
+            folder.write(STATE, &State::create(trust_domain)?)?;
         }
         folder.read()?;
         Ok(folder)
@@ -59,11 +62,7 @@ impl Folder {
 
     /// Reads the state; refuses it where others could have.
     pub(super) fn read(&self) -> Result<State, CaServerError> {
-        let path = self.file();
-        self.check(&path, FILE_MODE)?;
-        let text = fs::read(&path).map_err(self.failed(&path))?;
-        let state: State =
-            serde_json::from_slice(&text).map_err(|source| CaServerError::Unreadable { path, source })?;
+        let state: State = self.parse(&self.file())?;
         if state.version == VERSION {
             Ok(state)
         } else {
@@ -79,8 +78,24 @@ impl Folder {
         let _lock = self.lock()?;
         let mut state = self.read()?;
         let changed = change(&mut state)?;
-        self.write(&state)?;
+        self.write(STATE, &state)?;
         Ok(changed)
+    }
+
+    /// Tells `weft ca show` whom a rotation waits for.
+    pub(super) fn write_waits(&self, waits: &Waits) -> Result<(), CaServerError> {
+        let _lock = self.lock()?;
+        self.write(WAITS, waits)
+    }
+
+    /// Whom a rotation waited for last, where a CA has ever told it.
+    pub(super) fn read_waits(&self) -> Result<Option<Waits>, CaServerError> {
+        let path = self.path.join(WAITS);
+        if path.exists() {
+            self.parse(&path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Which version of the file is there.
@@ -92,9 +107,18 @@ impl Folder {
         })
     }
 
-    fn write(&self, state: &State) -> Result<(), CaServerError> {
-        let (path, next) = (self.file(), self.path.join("state.next"));
-        let text = serde_json::to_vec_pretty(state).map_err(|source| CaServerError::Unreadable {
+    fn parse<T: DeserializeOwned>(&self, path: &Path) -> Result<T, CaServerError> {
+        self.check(path, FILE_MODE)?;
+        let text = fs::read(path).map_err(self.failed(path))?;
+        serde_json::from_slice(&text).map_err(|source| CaServerError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    fn write(&self, name: &str, content: &impl Serialize) -> Result<(), CaServerError> {
+        let (path, next) = (self.path.join(name), self.path.join("state.next"));
+        let text = serde_json::to_vec_pretty(content).map_err(|source| CaServerError::Unreadable {
             path: path.clone(),
             source,
         })?;
@@ -129,7 +153,7 @@ impl Folder {
     }
 
     fn file(&self) -> PathBuf {
-        self.path.join("state.json")
+        self.path.join(STATE)
     }
 
     fn failed(&self, path: &Path) -> impl Fn(io::Error) -> CaServerError + use<> {
@@ -150,5 +174,7 @@ fn private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+const STATE: &str = "state.json";
+const WAITS: &str = "waits.json";
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;

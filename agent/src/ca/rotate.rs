@@ -12,8 +12,21 @@ use super::{
 pub(super) struct Pace {
     /// How long a new root is in the bundle before it signs, at least: agents that are away for a moment learn it too.
     pub(super) step: Duration,
+    /// How much longer it waits for agents that attend and do not take it.
+    pub(super) patience: Duration,
     /// How long certificates live.
     pub(super) life: Duration,
+}
+
+/// Whether the next stage's time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It has not.
+    Later,
+    /// It has, but for agents that do not know the new root.
+    Waits,
+    /// It has.
+    Now,
 }
 
 /// Begins a rotation; says whether one goes on already.
@@ -24,17 +37,36 @@ pub(super) fn begin(state: &mut State) -> Result<bool, CaServerError> {
     state.roots.push(KeptRoot::create(&state.trust_domain)?);
     state.rotation = Some(Rotation::Joining {
         since: seconds(SystemTime::now()),
+        forced: false,
     });
     state.bundle += 1;
     Ok(true)
 }
 
-/// Whether the next stage's time has come; `all_know` says whether every attending agent has the newest bundle.
-pub(super) fn is_due(rotation: Rotation, pace: Pace, all_know: bool, now: SystemTime) -> bool {
+/// Lets the new root of a rotation sign without waiting for anybody.
+pub(super) fn force(state: &mut State) -> Result<(), CaServerError> {
+    match &mut state.rotation {
+        Some(Rotation::Joining { forced, .. }) => *forced = true,
+        Some(Rotation::Leaving { .. }) => {}
+        None => return Err(CaServerError::NotRotating),
+    }
+    Ok(())
+}
+
+/// Whether the next stage's time has come; `some_lack` says whether some attending agent has not the newest bundle.
+pub(super) fn due(rotation: Rotation, pace: Pace, some_lack: bool, now: SystemTime) -> Due {
     let now = seconds(now);
-    match rotation {
-        Rotation::Joining { since } => all_know && now >= since.saturating_add(pace.step.as_secs()),
-        Rotation::Leaving { until } => now >= until,
+    let (time, patience) = match rotation {
+        Rotation::Joining { forced: true, .. } => return Due::Now,
+        Rotation::Joining { since, forced: false } => (since.saturating_add(pace.step.as_secs()), pace.patience),
+        Rotation::Leaving { until } => (until, Duration::ZERO),
+    };
+    if now < time {
+        Due::Later
+    } else if some_lack && now < time.saturating_add(patience.as_secs()) {
+        Due::Waits
+    } else {
+        Due::Now
     }
 }
 
@@ -65,6 +97,7 @@ mod tests {
 
     const PACE: Pace = Pace {
         step: Duration::from_secs(60),
+        patience: Duration::from_secs(600),
         life: Duration::from_secs(3600),
     };
 
@@ -90,10 +123,35 @@ mod tests {
     #[test]
     fn a_root_signs_only_when_every_attending_agent_knows_it_and_some_time_has_gone() {
         let now = SystemTime::now();
-        let joining = Rotation::Joining { since: seconds(now) };
-        assert!(!is_due(joining, PACE, true, now));
-        assert!(!is_due(joining, PACE, false, now + PACE.step));
-        assert!(is_due(joining, PACE, true, now + PACE.step));
+        let joining = Rotation::Joining {
+            since: seconds(now),
+            forced: false,
+        };
+        assert_eq!(due(joining, PACE, false, now), Due::Later);
+        assert_eq!(due(joining, PACE, true, now + PACE.step), Due::Waits);
+        assert_eq!(due(joining, PACE, false, now + PACE.step), Due::Now);
+    }
+
+    #[test]
+    fn an_agent_that_never_learns_the_new_root_is_waited_for_no_longer_than_the_patience() {
+        let now = SystemTime::now();
+        let joining = Rotation::Joining {
+            since: seconds(now),
+            forced: false,
+        };
+        let end = now + PACE.step + PACE.patience;
+        assert_eq!(due(joining, PACE, true, end - Duration::from_secs(1)), Due::Waits);
+        assert_eq!(due(joining, PACE, true, end), Due::Now);
+    }
+
+    #[test]
+    fn a_forced_rotation_waits_for_nobody_and_there_is_none_to_force_before_it_has_begun() {
+        let mut state = State::create("cluster.local").expect("a state");
+        assert!(matches!(force(&mut state), Err(CaServerError::NotRotating)));
+        begin(&mut state).expect("begun");
+        force(&mut state).expect("forced");
+        let forced = state.rotation.expect("a rotation");
+        assert_eq!(due(forced, PACE, true, SystemTime::now()), Due::Now);
     }
 
     #[test]
@@ -103,7 +161,7 @@ mod tests {
         begin(&mut state).expect("begun");
         advance(&mut state, PACE, now);
         let leaving = state.rotation.expect("a rotation");
-        assert!(!is_due(leaving, PACE, true, now + PACE.life));
-        assert!(is_due(leaving, PACE, false, now + PACE.life + MARGIN));
+        assert_eq!(due(leaving, PACE, false, now + PACE.life), Due::Later);
+        assert_eq!(due(leaving, PACE, true, now + PACE.life + MARGIN), Due::Now);
     }
 }

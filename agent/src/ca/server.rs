@@ -1,13 +1,9 @@
 //! The running CA: agents attend, ask, and are told what changes.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -21,10 +17,11 @@ use tokio::{
 use super::{
     CaServerError,
     admit::{Refusal, admit},
+    attending::{Attending, Seat},
+    book::Book,
     folder::Folder,
     live::Live,
-    rotate::{self, Pace},
-    state::State,
+    rotate::Pace,
 };
 use crate::{
     model::{Identity, Roster},
@@ -48,38 +45,26 @@ pub struct Settings {
     pub life: Duration,
     /// How long a new root is in the bundle before it signs, at least.
     pub rotation_step: Duration,
+    /// How much longer it waits for agents that attend and do not take the new root.
+    pub rotation_patience: Duration,
 }
 
 /// A CA that listens.
 pub struct Server {
-    folder: Folder,
     endpoint: CaEndpoint,
     listener: TcpListener,
     pace: Pace,
-    live: watch::Sender<Arc<Live>>,
     desk: Desk,
 }
 
 /// What every agent's stream needs.
 #[derive(Clone)]
 struct Desk {
+    book: Arc<Book>,
     live: watch::Receiver<Arc<Live>>,
     roster: watch::Receiver<Arc<Roster>>,
     life: Duration,
     attending: Arc<Attending>,
-}
-
-/// The agents that attend, by the bundle that each has taken.
-#[derive(Debug, Default)]
-struct Attending {
-    known: Mutex<BTreeMap<u64, u64>>,
-    next: AtomicU64,
-}
-
-/// One agent's place among those that attend, while it does.
-struct Seat {
-    attending: Arc<Attending>,
-    number: u64,
 }
 
 // === impl Server ===
@@ -93,25 +78,26 @@ impl Server {
             listen,
             life,
             rotation_step,
+            rotation_patience,
         } = settings;
         let folder = Folder::create(&state, &trust_domain)?;
-        let state = folder.read()?;
-        let (live, followed) = watch::channel(Arc::new(Live::new(&state)?));
+        let endpoint = CaEndpoint::new(&folder.read()?.endpoint.load()?)?;
+        let book = Book::open(folder)?;
         let listener = TcpListener::bind(listen).await;
         Ok(Self {
-            endpoint: CaEndpoint::new(&state.endpoint.load()?)?,
+            endpoint,
             listener: listener.map_err(|source| CaServerError::Listen {
                 address: listen,
                 source,
             })?,
-            folder,
             pace: Pace {
                 step: rotation_step,
+                patience: rotation_patience,
                 life,
             },
-            live,
             desk: Desk {
-                live: followed,
+                live: book.live(),
+                book: Arc::new(book),
                 roster,
                 life,
                 attending: Arc::default(),
@@ -127,54 +113,26 @@ impl Server {
     /// Serves until it is dropped.
     pub async fn run(self) {
         let Self {
-            folder,
             endpoint,
             listener,
             pace,
-            live,
             desk,
         } = self;
         tokio::join!(
-            follow(&folder, pace, &live, &desk.attending),
+            follow(&desk.book, pace, &desk.attending),
             listen(&listener, &endpoint, &desk),
         );
     }
 }
 
 /// Follows what commands write into the folder, and what time does to a rotation.
-async fn follow(folder: &Folder, pace: Pace, live: &watch::Sender<Arc<Live>>, attending: &Attending) {
-    let mut seen = None;
-    let mut state: Option<State> = None;
+async fn follow(book: &Book, pace: Pace, attending: &Attending) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let stamp = folder.stamp();
-        if seen != stamp {
-            seen = stamp;
-            match folder.read().and_then(|state| Ok((Live::new(&state)?, state))) {
-                Ok((fresh, read)) => {
-                    live.send_replace(Arc::new(fresh));
-                    state = Some(read);
-                }
-                Err(error) => tracing::error!(
-                    error = with_causes(&error),
-                    "The state cannot be used: the last one holds"
-                ),
-            }
-        }
-        let Some(state) = &state else { continue };
-        let due = |rotation| rotate::is_due(rotation, pace, attending.all_know(state.bundle), SystemTime::now());
-        if state.rotation.is_some_and(due) {
-            let advanced = folder.edit(|state| {
-                rotate::advance(state, pace, SystemTime::now());
-                Ok(state.rotation)
-            });
-            match advanced {
-                Ok(rotation) => tracing::info!(?rotation, "The rotation has reached its next stage"),
-                Err(error) => tracing::error!(error = with_causes(&error), "The rotation cannot go on"),
-            }
-        }
+        book.look();
+        book.rotate(pace, |bundle| attending.without(bundle));
     }
 }
 
@@ -213,7 +171,12 @@ async fn attend(stream: TcpStream, peer: SocketAddr, endpoint: CaEndpoint, desk:
 
 impl Reception for Desk {
     fn knows(&self, token: &JoinToken) -> Result<(), String> {
-        let known = self.live.borrow().knows(token);
+        let mut known = self.live.borrow().knows(token);
+        if known.is_err() {
+            // It may have been made a moment ago.
+            self.book.look();
+            known = self.live.borrow().knows(token);
+        }
         if let Err(reason) = &known {
             tracing::warn!(target: AUDIT, node = %token.node, reason, "Agent refused");
         }
@@ -232,7 +195,7 @@ impl Desk {
             mut words,
             answers,
         } = attendee;
-        let seat = Seat::take(&self.attending);
+        let seat = Seat::take(&self.attending, &token.node);
         tracing::info!(target: AUDIT, node = %token.node, "Agent attends");
         let mut told = 0;
         loop {
@@ -317,41 +280,6 @@ enum NotIssued {
     Request(#[from] crate::tls::InvalidRequest),
     #[error(transparent)]
     Authority(#[from] crate::tls::AuthorityError),
-}
-
-// === impl Attending ===
-
-impl Attending {
-    /// Whether every agent that attends has taken this bundle.
-    fn all_know(&self, version: u64) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values().all(|known| *known >= version)
-    }
-}
-
-// === impl Seat ===
-
-impl Seat {
-    fn take(attending: &Arc<Attending>) -> Self {
-        let seat = Self {
-            attending: Arc::clone(attending),
-            number: attending.next.fetch_add(1, Ordering::Relaxed),
-        };
-        seat.knows(0);
-        seat
-    }
-
-    fn knows(&self, version: u64) {
-        let mut known = self.attending.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(self.number, version);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut known = self.attending.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&self.number);
-    }
 }
 
 fn news(bundle: Option<Bundle>, outcomes: Vec<Outcome>) -> Answer {

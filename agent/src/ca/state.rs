@@ -45,6 +45,9 @@ pub(super) enum Rotation {
     Joining {
         /// Since when, in seconds since 1970.
         since: u64,
+        /// Whether it signs without waiting for anybody.
+        #[serde(default)]
+        forced: bool,
     },
     /// The new root signs; the old one is believed until what it has signed is over.
     Leaving {
@@ -92,6 +95,18 @@ impl State {
     pub(super) fn mesh(&self) -> Result<[u8; 16], CaServerError> {
         let bytes = BASE64_STANDARD.decode(&self.mesh).unwrap_or_default();
         bytes.try_into().map_err(|_length| CaServerError::Senseless("mesh"))
+    }
+}
+
+// === impl Rotation ===
+
+impl Rotation {
+    /// Whether the new root does not sign yet.
+    pub(super) fn is_joining(self) -> bool {
+        match self {
+            Self::Joining { .. } => true,
+            Self::Leaving { .. } => false,
+        }
     }
 }
 

@@ -69,6 +69,10 @@ pub struct CaConfig {
     #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_ROTATION_STEP", value_parser = humantime::parse_duration)]
     pub rotation_step: Duration,
 
+    /// How much longer a new root waits for agents that attend and do not take it; then it signs without them
+    #[arg(long, value_name = "DURATION", default_value = "10m", env = "WEFT_ROTATION_PATIENCE", value_parser = humantime::parse_duration)]
+    pub rotation_patience: Duration,
+
     /// Certificates of a shorter life, for tests only
     #[arg(long, hide = true, value_parser = humantime::parse_duration)]
     pub short_life: Option<Duration>,
@@ -107,12 +111,18 @@ Examples:
     ///
     /// The new root is believed at once, signs when every attending agent believes it and --rotation-step has gone, and
     /// agents renew their certificates then. The old root leaves when all that it has signed is over. No handshake fails in
-    /// between. `weft ca show` tells how far it is.
+    /// between. An agent that attends and does not take the new root is waited for until the running CA's
+    /// --rotation-patience is over. `weft ca show` tells how far it is, and for whose agents it waits.
     #[command(after_help = "\
 Examples:
   weft ca rotate
-  weft ca show")]
-    Rotate,
+  weft ca show
+  weft ca rotate --force    # do not wait for those of which `weft ca show` tells")]
+    Rotate {
+        /// Let the new root of a rotation that goes on sign at once: handshakes fail with agents that do not know it
+        #[arg(long)]
+        force: bool,
+    },
     /// Refuse a node, an identity, a pod or a certificate everywhere: what is open is cut within a second
     #[command(after_help = "\
 Examples:

@@ -1,13 +1,13 @@
 //! A CA with agents' keepers before it, over real connections within this process.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
 
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::*;
 use crate::{
-    ca::{CaServerError, change_denials, make_token, rotate, show},
+    ca::{CaServerError, change_denials, force_rotation, make_token, rotate, show},
     model::{Enrolment, Mesh, Pod, RosterPod, sample},
     telemetry::CertificateMetrics,
     tls::{
@@ -39,6 +39,7 @@ impl Scene {
             listen: sample::mk_address(listen),
             life,
             rotation_step: Duration::ZERO,
+            rotation_patience: HOUR,
         };
         let server = Server::bind(settings, followed).await.expect("a CA");
         let address = server.address().expect("bound");
@@ -201,11 +202,13 @@ async fn tokens_of_other_nodes_and_cas_expired_and_invented_ones_are_refused() {
         matches!(&error, CaError::Refused(reason) if reason.contains("does not know")),
         "{error}"
     );
-    // A running CA follows its folder, and knows a new token within a moment.
-    let good = scene.remote("node-1", HOUR);
-    while let Err(error) = good.attend().await {
-        assert!(matches!(error, CaError::Refused(_)), "{error}");
-        sleep(Duration::from_millis(10)).await;
+}
+
+#[tokio::test]
+async fn a_running_ca_knows_a_token_from_the_moment_in_which_it_is_made() {
+    let scene = Scene::new("127.0.0.1:0", HOUR).await;
+    for _ in 0..20 {
+        scene.remote("node-1", HOUR).attend().await.expect("its first try");
     }
 }
 
@@ -242,6 +245,37 @@ async fn a_rotation_goes_through_its_stages_while_agents_attend() {
         node: "node-1".into(),
     };
     late.attend().await.expect("the token outlives the rotation");
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_take_the_new_root_is_named_and_waited_for_until_somebody_forces_it() {
+    let scene = Scene::new("127.0.0.1:0", HOUR).await;
+    let shown = || show(&scene.state()).expect("shown");
+    let silent = scene.remote("node-1", HOUR).attend().await.expect("it attends");
+    let error = force_rotation(&scene.state()).expect_err("none goes on");
+    assert!(matches!(error, CaServerError::NotRotating));
+    rotate(&scene.state()).expect("begun");
+    until("the node named", || shown().waits_for == ["node-1"]).await;
+    let waiting = shown();
+    assert_eq!(waiting.signer, waiting.roots[0], "the old root signs");
+    assert!(force_rotation(&scene.state()).expect("forced").contains("at once"));
+    until("the new root signing", || shown().signer == waiting.roots[1]).await;
+    assert_eq!(shown().waits_for, [""; 0]);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_agent_that_has_gone_is_not_waited_for() {
+    let scene = Scene::new("127.0.0.1:0", HOUR).await;
+    let shown = || show(&scene.state()).expect("shown");
+    let silent = scene.remote("node-1", HOUR).attend().await.expect("it attends");
+    rotate(&scene.state()).expect("begun");
+    until("the node named", || shown().waits_for == ["node-1"]).await;
+    drop(silent);
+    until("the new root signing", || {
+        shown().rotation.starts_with("the new root signs")
+    })
+    .await;
 }
 
 #[tokio::test]
