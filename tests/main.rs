@@ -9,6 +9,7 @@ mod copy;
 mod counts;
 mod debug;
 mod dns;
+mod downgrade;
 mod egress;
 mod enrol;
 mod failure;

@@ -8,7 +8,7 @@ use std::{
 
 use agent_common::names;
 use harness::{Agent, Ca, Lab, Node, Object, Pod, wait};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Two nodes with an agent each, over the namespaces `mesh` (enrolled, fails open), `closed` (enrolled, fails closed)
 /// and `plain`.
@@ -49,19 +49,17 @@ impl Mesh {
 
     /// With a CA that has further arguments.
     pub(crate) fn start_secured_by(arguments: &[&str]) -> Self {
+        Self::start_secured_with(arguments, &[])
+    }
+
+    /// With a CA and agents that have further arguments.
+    pub(crate) fn start_secured_with(arguments: &[&str], of_agents: &[&str]) -> Self {
         let lab = lab();
         let nodes = ["one", "two"].map(|name| lab.node(name));
-        // Whether an agent may be there is known of pods behind services, and of these ranges.
-        let ranges = [
-            "10.101.0.0/16",
-            "10.102.0.0/16",
-            "fd00:244:0:1::/64",
-            "fd00:244:0:2::/64",
-        ];
-        lab.manifests()
-            .apply(&Object::mesh_config(json!({ "podCIDRs": ranges })));
         let ca = nodes[0].ca(arguments);
-        let mut agents = nodes.each_ref().map(|node| node.agent_of(&ca).spawn());
+        let mut agents = nodes
+            .each_ref()
+            .map(|node| node.agent_of(&ca).arguments(of_agents).spawn());
         agents.iter_mut().for_each(Agent::wait_ready);
         Self {
             agents,

@@ -124,6 +124,10 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "SWITCH", default_value = "on", env = "WEFT_POOL")]
     pub pool: Switch,
 
+    /// How long after mutual TLS with a pod of another node its plaintext is refused where it is not Strict
+    #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_PEER_MEMORY", value_parser = humantime::parse_duration)]
+    pub peer_memory: Duration,
+
     /// How long connections may go on after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
     pub drain: Duration,

@@ -14,6 +14,7 @@ mod name;
 mod pod;
 pub(crate) mod policy;
 mod problem;
+mod ranges;
 mod roster;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -32,6 +33,7 @@ pub use policy::{
     To as PolicyTo, Unanswerable, Unnamed, Verdict, Why, WrittenMtls, explain, label as policy_label,
 };
 pub use problem::{Problem, Severity};
+pub use ranges::Ranges;
 pub use roster::{Roster, RosterPod};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,

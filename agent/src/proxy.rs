@@ -123,12 +123,12 @@ impl Proxy {
         let shared = Arc::new(Shared {
             capacity: Capacity::new(&settings).map_err(ProxyError::DescriptorLimit)?,
             ports: SourcePorts::new(settings.leg_ports.clone()),
+            met: Met::new(settings.peer_memory),
             settings,
             mesh,
             identities,
             telemetry,
             leases: Leases::default(),
-            met: Met::default(),
             doors: RwLock::default(),
             door_opened: Notify::new(),
             loads: Loads::default(),

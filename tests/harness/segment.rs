@@ -47,6 +47,21 @@ impl<'a> Segment<'a> {
         }
     }
 
+    /// Writes an option over those for selective acknowledgements and timestamps, which Linux puts side by side into its
+    /// handshakes; other segments stay as they are.
+    pub fn forge(&mut self, option: &[u8]) {
+        let end = options_end(self.tcp);
+        let options = &mut self.tcp[20..end];
+        let [Some(first), Some(second)] = [SACK_PERMITTED, TIMESTAMPS].map(|kind| place_of(options, kind)) else {
+            return;
+        };
+        if first.end == second.start {
+            let room = &mut options[first.start..second.end];
+            room.fill(NOP);
+            room[..option.len()].copy_from_slice(option);
+        }
+    }
+
     /// Writes the checksum, which the kernel leaves to the network card where there seems to be one.
     pub(crate) fn sum(&mut self) {
         self.tcp[16..18].fill(0);
@@ -93,3 +108,5 @@ fn words(bytes: &[u8]) -> u64 {
 }
 
 const NOP: u8 = 1;
+const SACK_PERMITTED: u8 = 4;
+const TIMESTAMPS: u8 = 8;

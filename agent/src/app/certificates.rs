@@ -40,8 +40,7 @@ impl Certificates {
             };
             return Ok(Self::keep(remote, mesh, metrics));
         }
-        let trust_domain = mesh.borrow().config.trust_domain.clone();
-        let embedded = Embedded::create(&trust_domain, &config.node, config.ca.certificate_life);
+        let embedded = Embedded::create(mesh.clone(), &config.node, config.ca.certificate_life);
         Ok(Self::keep(embedded.context("cannot make a CA")?, mesh, metrics))
     }
 

@@ -41,6 +41,7 @@ pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
             Switch::On => proxy::Pooling::Kept,
             Switch::Off => proxy::Pooling::Off,
         },
+        peer_memory: config.peer_memory,
         leg_ports: config.leg_ports.clone().map_or(default.leg_ports, PortRange::into),
         liveness: default.liveness,
     }

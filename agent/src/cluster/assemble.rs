@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use super::{
     enrolment,
     objects::{Objects, Pod},
     policies::policies,
     slices::Backends,
 };
-use crate::model::{self, Contents, Exemption, MeshConfig, ObjectName, Roster, RosterPod, Service};
+use crate::model::{
+    self, Contents, Exemption, MeshConfig, NotEnrolled, ObjectName, Ranges, Roster, RosterPod, Service,
+};
 
 /// The service by which pods reach the API server, never captured.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
@@ -63,19 +67,23 @@ pub(crate) fn roster(objects: &Objects) -> Roster {
     }
 }
 
-/// The settings, with the nodes' ranges where they name none.
+/// The settings, with the nodes' ranges where they name none, and with the addresses of the pods where no node has a range.
+///
+/// Of the API's pods only this node's are watched; a folder has those of all nodes, and often no nodes.
 fn config(objects: &Objects) -> MeshConfig {
     let given = objects.mesh_config.effective();
     if !given.pod_cidrs.is_empty() {
         return given;
     }
-    let of_nodes: BTreeSet<_> = objects
-        .nodes
-        .values()
-        .flat_map(|node| node.pod_cidrs.iter().copied())
-        .collect();
+    let nodes = objects.nodes.values();
+    let of_nodes: Ranges = nodes.flat_map(|node| node.pod_cidrs.iter().copied()).collect();
+    let of_pods = || {
+        let own = |pod: &Pod| pod.obstacle.is_none_or(NotEnrolled::has_own_network);
+        let pods = objects.pods.values().filter(|pod| own(pod));
+        pods.flat_map(|pod| pod.ips.iter().copied()).map(IpNet::from).collect()
+    };
     MeshConfig {
-        pod_cidrs: of_nodes.into_iter().collect(),
+        pod_cidrs: if of_nodes.is_empty() { of_pods() } else { of_nodes },
         ..given
     }
 }

@@ -174,9 +174,7 @@ fn inside(mesh: &Mesh) -> BTreeSet<IpNet> {
         service.cluster_ips.iter().copied().chain(endpoints)
     });
     let pods = mesh.pods.values().flat_map(|pod| pod.ips.iter().copied());
-    let single = services
-        .chain(pods)
-        .filter(|ip| !mesh.config.pod_cidrs.iter().any(|range| range.contains(ip)));
+    let single = services.chain(pods).filter(|ip| !mesh.config.pod_cidrs.contains(*ip));
     ranges.chain(single.map(IpNet::from)).collect()
 }
 

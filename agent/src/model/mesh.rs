@@ -6,11 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Endpoint, MtlsMode, ObjectName, Pod, PodUid, Policies, Service, ServicePort, Transport,
+    Candidates, Endpoint, MtlsMode, ObjectName, Pod, PodUid, Policies, Ranges, Service, ServicePort, Transport,
     index::Index,
     policy::{Compiled, Given},
 };
@@ -74,8 +73,8 @@ pub struct MeshConfig {
     /// resolver leave where the agent answers DNS: it sends on what it does not know. A socket that was connected before
     /// keeps sending, and raw sockets are nobody's business here.
     pub deny_udp_egress: bool,
-    /// The addresses of pods: as the operator names them, else those of the nodes.
-    pub pod_cidrs: Vec<IpNet>,
+    /// The addresses of pods: as the operator names them, else those of the nodes, else of each pod that is known.
+    pub pod_cidrs: Ranges,
     /// Whether mutual TLS is needed where no AuthenticationPolicy says it.
     pub mtls: MtlsMode,
     /// The namespace whose policies hold for the whole mesh.
@@ -234,7 +233,7 @@ impl Default for MeshConfig {
             cluster_domain: "cluster.local".into(),
             egress: EgressMode::Allow,
             deny_udp_egress: false,
-            pod_cidrs: Vec::new(),
+            pod_cidrs: Ranges::default(),
             mtls: MtlsMode::Permissive,
             system_namespace: "weft-system".into(),
         }

@@ -92,6 +92,14 @@ impl Pod {
 // === impl NotEnrolled ===
 
 impl NotEnrolled {
+    /// Whether the pod's addresses are its own: not the node's, and not left behind by its end.
+    pub fn has_own_network(self) -> bool {
+        match self {
+            Self::HostNetwork | Self::Ended => false,
+            Self::NoLabel | Self::OptedOut | Self::Sandboxed | Self::OtherSidecar => true,
+        }
+    }
+
     /// The reason as tables and JSON show it.
     pub fn label(self) -> &'static str {
         match self {

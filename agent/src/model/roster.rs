@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Enrolment, NotEnrolled, ObjectName, PodUid};
+use super::{Enrolment, ObjectName, PodUid};
 
 /// All pods of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,12 +37,7 @@ impl RosterPod {
     pub fn has_own_network(&self) -> bool {
         match self.enrolment {
             Enrolment::Enrolled => true,
-            Enrolment::Out(reason) => match reason {
-                NotEnrolled::HostNetwork | NotEnrolled::Ended => false,
-                NotEnrolled::NoLabel | NotEnrolled::OptedOut | NotEnrolled::Sandboxed | NotEnrolled::OtherSidecar => {
-                    true
-                }
-            },
+            Enrolment::Out(reason) => reason.has_own_network(),
         }
     }
 }

@@ -143,5 +143,5 @@ async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>,
 
 /// Whether the address lies in the ranges of pods.
 fn is_pods(ip: IpAddr, mesh: &Mesh) -> bool {
-    mesh.config.pod_cidrs.iter().any(|cidr| cidr.contains(&ip))
+    mesh.config.pod_cidrs.contains(ip)
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub same_node: SameNode,
     /// Whether connections between agents serve more than one of a pod's.
     pub pool: Pooling,
+    /// How long after mutual TLS with a pod its plaintext is refused though its mode permits it.
+    pub peer_memory: Duration,
     /// The source ports of connections to applications in their clients' names.
     pub leg_ports: RangeInclusive<u16>,
     /// How a dead peer of a proxied connection is noticed.
@@ -57,6 +59,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             same_node: SameNode::Leased,
             pool: Pooling::Kept,
+            peer_memory: Duration::from_secs(300),
             leg_ports: SourcePorts::USUAL,
             liveness: Liveness::default(),
         }

@@ -9,7 +9,7 @@ use super::{
     },
     *,
 };
-use crate::model::{EgressMode, Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::NODE};
+use crate::model::{EgressMode, Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::{NODE, mk_ip}};
 
 fn mk_objects() -> Objects {
     let mut objects = Objects::default();
@@ -115,9 +115,23 @@ fn the_api_servers_addresses_are_exempt_and_other_services_are_not() {
 }
 
 #[test]
-fn zone_and_pod_ranges_come_from_nodes_unless_the_mesh_names_them() {
+fn pod_ranges_are_those_of_the_mesh_else_of_the_nodes_else_each_pods_addresses() {
     let mut objects = mk_objects();
+    let away = Pod {
+        node: Some("node-2".into()),
+        ..mk_pod("away", "10.7.0.1")
+    };
+    let host = Pod {
+        obstacle: Some(NotEnrolled::HostNetwork),
+        ..mk_pod("host", "192.0.2.1")
+    };
+    for (name, pod) in [("away", away), ("host", host)] {
+        objects.pods.insert(ObjectName::new("default", name), Arc::new(pod));
+    }
     let cidr = |text: &str| vec![text.parse().unwrap()];
+    let pods = assembled(&objects).config.pod_cidrs;
+    let has = |ip| pods.contains(mk_ip(ip));
+    assert_eq!(["10.0.0.1", "10.7.0.1", "192.0.2.1"].map(has), [true, true, false]);
     objects.nodes.insert(
         NODE.into(),
         Arc::new(Node {
@@ -128,14 +142,14 @@ fn zone_and_pod_ranges_come_from_nodes_unless_the_mesh_names_them() {
     let mesh = assembled(&objects);
     assert_eq!(
         (mesh.zone.as_deref(), mesh.config.pod_cidrs.clone()),
-        (Some("zone-a"), cidr("10.0.0.0/24"))
+        (Some("zone-a"), cidr("10.0.0.0/24").into())
     );
     let given = MeshConfig {
-        pod_cidrs: cidr("10.0.0.0/8"),
+        pod_cidrs: cidr("10.0.0.0/8").into(),
         ..MeshConfig::default()
     };
     objects.mesh_config = MeshSettings::Given(Arc::new(given));
-    assert_eq!(assembled(&objects).config.pod_cidrs, cidr("10.0.0.0/8"));
+    assert_eq!(assembled(&objects).config.pod_cidrs, cidr("10.0.0.0/8").into());
 }
 
 #[test]

@@ -1,88 +1,121 @@
 //! The CA of a mesh of one node: it lives in the agent and dies with it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{AHEAD, Answer, Ask, Attendance, Bundle, Ca, CaError, Outcome, Word};
 use crate::{
-    model::Identity,
+    model::{Identity, Mesh},
+    telemetry::with_causes,
     tls::{Authority, AuthorityError, DenyList, Grant, ProvenKey, Validity, random_mesh},
 };
 
 /// A CA within the agent: its root is made at the start, in memory, and no other agent believes it.
+///
+/// It is of the mesh's trust domain; another one gets another root.
 #[derive(Clone, Debug)]
-pub struct Embedded(Arc<Root>);
+pub struct Embedded {
+    mesh: watch::Receiver<Arc<Mesh>>,
+    node: Arc<str>,
+    life: Duration,
+    /// The random number of the mesh, which stays.
+    id: [u8; 16],
+    root: Arc<Mutex<Arc<Root>>>,
+}
 
 #[derive(Debug)]
 struct Root {
     authority: Authority,
     trust_domain: Arc<str>,
-    node: Arc<str>,
-    life: Duration,
-    mesh: [u8; 16],
+    /// The version of the bundle that tells of it.
+    bundle: u64,
 }
 
 // === impl Embedded ===
 
 impl Embedded {
     /// Makes the root; certificates live for `life`.
-    pub fn create(trust_domain: &str, node: &str, life: Duration) -> Result<Self, AuthorityError> {
-        Ok(Self(Arc::new(Root {
-            authority: Authority::create(trust_domain, Validity::starting(SystemTime::now(), ROOT_LIFE))?,
-            trust_domain: trust_domain.into(),
+    pub fn create(mesh: watch::Receiver<Arc<Mesh>>, node: &str, life: Duration) -> Result<Self, AuthorityError> {
+        let trust_domain = mesh.borrow().config.trust_domain.clone();
+        Ok(Self {
+            root: Arc::new(Mutex::new(Arc::new(Root::create(&trust_domain, 1)?))),
+            mesh,
             node: node.into(),
             life,
-            mesh: random_mesh()?,
-        })))
+            id: random_mesh()?,
+        })
     }
 
-    async fn serve(self, mut words: mpsc::Receiver<Word>, answers: mpsc::Sender<Answer>) {
-        let mut answer = Answer {
-            time: SystemTime::now(),
-            bundle: Some(self.bundle()),
-            outcomes: Vec::new(),
-        };
-        while answers.send(answer).await.is_ok() {
-            let asks = loop {
-                match words.recv().await {
-                    Some(Word::Asks(asks)) => break asks,
-                    Some(Word::Known(_)) => {}
-                    None => return,
-                }
-            };
-            answer = Answer {
+    async fn serve(mut self, mut words: mpsc::Receiver<Word>, answers: mpsc::Sender<Answer>) {
+        let mut told = 0;
+        let mut outcomes = Vec::new();
+        loop {
+            let root = self.root();
+            let bundle = (root.bundle != told).then(|| self.bundle(&root));
+            told = root.bundle;
+            let answer = Answer {
                 time: SystemTime::now(),
-                bundle: None,
-                outcomes: asks.into_iter().map(|ask| self.issue(ask)).collect(),
+                bundle,
+                outcomes,
+            };
+            if (answer.bundle.is_some() || !answer.outcomes.is_empty()) && answers.send(answer).await.is_err() {
+                return;
+            }
+            outcomes = tokio::select! {
+                word = words.recv() => match word {
+                    Some(Word::Asks(asks)) => asks.into_iter().map(|ask| self.issue(&root, ask)).collect(),
+                    Some(Word::Known(_)) => Vec::new(),
+                    None => return,
+                },
+                changed = self.mesh.changed() => match changed {
+                    Ok(()) => Vec::new(),
+                    Err(_gone) => return,
+                },
             };
         }
     }
 
-    fn bundle(&self) -> Bundle {
+    /// The root of the mesh's trust domain.
+    fn root(&mut self) -> Arc<Root> {
+        let trust_domain = self.mesh.borrow_and_update().config.trust_domain.clone();
+        let mut root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+        if *root.trust_domain != *trust_domain {
+            match Root::create(&trust_domain, root.bundle + 1) {
+                Ok(next) => *root = Arc::new(next),
+                Err(error) => tracing::error!(
+                    error = with_causes(&error),
+                    trust_domain,
+                    "There is no root for the trust domain: certificates stay of the last one"
+                ),
+            }
+        }
+        Arc::clone(&root)
+    }
+
+    fn bundle(&self, root: &Root) -> Bundle {
         Bundle {
-            version: 1,
-            trust_domain: Arc::clone(&self.0.trust_domain),
-            mesh: self.0.mesh,
-            roots: vec![self.0.authority.root().to_vec()],
-            signer: self.0.authority.id().clone(),
+            version: root.bundle,
+            trust_domain: Arc::clone(&root.trust_domain),
+            mesh: self.id,
+            roots: vec![root.authority.root().to_vec()],
+            signer: root.authority.id().clone(),
             denied: DenyList::default(),
         }
     }
 
     /// Signs what its own agent asks for.
-    fn issue(&self, ask: Ask) -> Outcome {
-        let root = &self.0;
+    fn issue(&self, root: &Root, ask: Ask) -> Outcome {
         let grant = Grant {
             identity: Identity::new(&root.trust_domain, &ask.pod.namespace, &ask.service_account),
             uid: ask.uid,
             ips: ask.ips,
-            node: Some(Arc::clone(&root.node)),
+            node: Some(Arc::clone(&self.node)),
         };
-        let validity = Validity::starting(SystemTime::now(), root.life);
+        let validity = Validity::starting(SystemTime::now(), self.life);
         let issued = match ProvenKey::of_request(&ask.request) {
             Ok(key) => root
                 .authority
@@ -94,6 +127,18 @@ impl Embedded {
             uid: grant.uid,
             issued: issued.map(|signed| vec![signed.der]),
         }
+    }
+}
+
+// === impl Root ===
+
+impl Root {
+    fn create(trust_domain: &str, bundle: u64) -> Result<Self, AuthorityError> {
+        Ok(Self {
+            authority: Authority::create(trust_domain, Validity::starting(SystemTime::now(), ROOT_LIFE))?,
+            trust_domain: trust_domain.into(),
+            bundle,
+        })
     }
 }
 

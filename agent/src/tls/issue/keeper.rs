@@ -205,9 +205,14 @@ impl<C: Ca> Keeper<C> {
             signer,
             denied,
         } = bundle;
+        let theirs = Arc::clone(&trust_domain);
         match Trust::new(trust_domain, &roots, denied) {
             Ok(trust) => {
                 tracing::info!(version, roots = roots.len(), %signer, "Bundle of the CA taken");
+                let wanted = &self.mesh.borrow().config.trust_domain;
+                if **wanted != *theirs {
+                    tracing::warn!(wanted, %theirs, "The CA is of another trust domain than the mesh: policies do not mean its identities");
+                }
                 self.identities.set_trust(trust);
                 let [a, b, c, d, ..] = mesh;
                 self.identities.set_mesh_id(MeshId::new([a, b, c, d]));

@@ -360,20 +360,40 @@ async fn denials_and_the_clock_of_the_ca_arrive_with_the_stream() {
     assert!((110.0..=121.0).contains(&status.skew), "{}", status.skew);
 }
 
-#[tokio::test]
-async fn the_ca_within_the_agent_serves_its_pods() {
+#[tokio::test(start_paused = true)]
+async fn the_ca_within_the_agent_serves_its_pods_in_the_trust_domain_of_the_mesh() {
     let cart = mk_pod("cart", "10.0.0.1");
-    let (_mesh, followed) = watch::channel(Arc::new(mk_mesh(vec![cart.clone()], Vec::new())));
-    let embedded = Embedded::create("example.org", "node-7", Duration::from_secs(3600)).expect("a root");
+    let in_domain = |trust_domain: &str| {
+        let mut mesh = mk_mesh(vec![cart.clone()], Vec::new());
+        mesh.config.trust_domain = trust_domain.to_owned();
+        Arc::new(mesh)
+    };
+    let (mesh, followed) = watch::channel(in_domain("example.org"));
+    let embedded = Embedded::create(followed.clone(), "node-7", Duration::from_secs(3600)).expect("a root");
     let keeper = Keeper::new(embedded, followed, CertificateMetrics::default());
     let identities = keeper.identities();
     let keeper = tokio::spawn(keeper.run());
     let credentials = identities.issued(&cart.uid).await;
-    assert_eq!(
-        credentials.identity().to_string(),
-        "spiffe://example.org/ns/default/sa/default"
-    );
+    let of = |trust_domain| format!("spiffe://{trust_domain}/ns/default/sa/default");
+    assert_eq!(credentials.identity().to_string(), of("example.org"));
     assert_eq!(credentials.ips(), cart.ips);
-    assert!(identities.mesh_id().borrow().is_some());
+    let mesh_id = *identities.mesh_id().borrow();
+    assert!(mesh_id.is_some());
+    // Another trust domain has another root, and is served as soon as the mesh says so.
+    mesh.send_replace(in_domain("example.net"));
+    let renewed = timeout(Duration::from_secs(20), async {
+        loop {
+            let held = identities
+                .of(&cart.uid)
+                .filter(|held| held.authority() != credentials.authority());
+            match held {
+                Some(held) => break held,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    });
+    let renewed = renewed.await.expect("a certificate of the new trust domain");
+    assert_eq!(renewed.identity().to_string(), of("example.net"));
+    assert_eq!(*identities.mesh_id().borrow(), mesh_id, "the mesh stays the same");
     keeper.abort();
 }
