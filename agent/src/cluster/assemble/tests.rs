@@ -9,7 +9,10 @@ use super::{
     },
     *,
 };
-use crate::model::{EgressMode, Enrolment, Mesh, NotEnrolled, OnAgentFailure, sample::{NODE, mk_ip}};
+use crate::model::{
+    EgressMode, Enrolment, Mesh, NotEnrolled, OnAgentFailure,
+    sample::{NODE, mk_ip},
+};
 
 fn mk_objects() -> Objects {
     let mut objects = Objects::default();
