@@ -19,6 +19,7 @@ mod hello;
 mod hostile_pod;
 mod impostors;
 mod interrupted;
+mod kubernetes;
 mod limits;
 mod manifests;
 mod mesh;

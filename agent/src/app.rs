@@ -7,12 +7,13 @@ mod capture;
 mod certificates;
 mod doors;
 mod drops;
+mod events;
 mod keep;
 mod log;
-mod manifests;
 mod metrics;
 mod settings;
 mod signals;
+mod source;
 
 use std::{
     io::{self, Write as _},
@@ -77,5 +78,6 @@ Examples:
   weft validate ./mesh
   weft policy test --manifests ./mesh --from shop/front-0 --to shop/cart --port 80
   weft agent --manifests ./mesh --node node-1
+  weft agent --kubeconfig ~/.kube/config --node node-1
   weft ca --manifests ./mesh --state ./ca
   weft debug conn show";

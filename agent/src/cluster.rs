@@ -1,8 +1,9 @@
-//! Where the mesh comes from: Kubernetes' objects, read from a folder of manifests.
+//! Where the mesh comes from: Kubernetes' objects, told by an API server or read from a folder of manifests.
 //!
 //! ```text
-//! YAML ─▶ k8s-openapi ─convert─▶ objects ─assemble─▶ model::Contents ─▶ Mesh
-//!            (files)                         └─check─▶ what does not fit together
+//! YAML (files) ──┐
+//!                ├─▶ k8s-openapi ─convert─▶ objects ─assemble─▶ model::Contents ─▶ Mesh
+//! API (watch) ───┘     (decode)                 └─check─▶ what does not fit together
 //! ```
 //!
 //! The only room that knows Kubernetes' types. What is found wrong becomes a [`Problem`](crate::model::Problem), never an
@@ -15,6 +16,7 @@ mod convert;
 pub mod crds;
 mod decode;
 mod enrolment;
+pub mod events;
 mod fate;
 mod field;
 pub mod files;

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     ops::RangeInclusive,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -17,13 +17,18 @@ pub use ca::{CaClientConfig, CaCommand, CaConfig, Named};
 
 /// Run the agent of one node
 ///
-/// It captures the connections of the node's enrolled pods and proxies them, until SIGTERM or SIGINT.
+/// It reads the mesh from Kubernetes, or from a folder of manifests. It captures the connections of the node's enrolled pods and proxies them, until SIGTERM or SIGINT.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AGENT_EXAMPLES)]
 pub struct AgentConfig {
-    /// Read the mesh from the YAML manifests of this folder and follow their changes
-    #[arg(long, value_name = "DIR", env = "WEFT_MANIFESTS")]
-    pub manifests: PathBuf,
+    /// Read the mesh from the YAML manifests of this folder and follow their changes, instead of Kubernetes
+    #[arg(long, value_name = "DIR", env = "WEFT_MANIFESTS", conflicts_with = "kubeconfig")]
+    pub manifests: Option<PathBuf>,
+
+    /// Read the mesh from the API server of this kubeconfig's current context [default: that of the cluster in whose pod
+    /// the agent runs]
+    #[arg(long, value_name = "FILE", env = "WEFT_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
 
     /// Serve the pods whose spec.nodeName is this; names the agent's pins too
     #[arg(long, value_name = "NAME", env = "WEFT_NODE", value_parser = node_name)]
@@ -53,9 +58,21 @@ pub struct AgentConfig {
     #[arg(long, value_name = "PATH", env = "WEFT_SOCKET")]
     pub socket: Option<PathBuf>,
 
-    /// Keep the last known mesh here, without keys, for a start while the manifests are away [default: /var/lib/weft/<node>]
+    /// Keep the last known mesh here, without keys, for a start while its source is away [default: /var/lib/weft/<node>]
     #[arg(long, value_name = "DIR", env = "WEFT_STATE")]
     pub state: Option<PathBuf>,
+}
+
+/// Where the mesh comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeshSource<'a> {
+    /// A folder of manifests.
+    Manifests(&'a Path),
+    /// An API server.
+    Kubernetes {
+        /// The file that says which; none for that of the cluster in which this pod runs.
+        kubeconfig: Option<&'a Path>,
+    },
 }
 
 /// Where the agent hooks into the kernel.
@@ -77,9 +94,10 @@ pub struct KernelConfig {
     #[arg(long, env = "WEFT_KERNEL_LOG")]
     pub kernel_log: bool,
 
-    /// Answer the DNS queries of enrolled pods for the services of the mesh
-    #[arg(long, value_name = "SWITCH", default_value = "on", env = "WEFT_DNS")]
-    pub dns: Switch,
+    /// Answer the DNS queries of enrolled pods for the services of the mesh [default: on with --manifests; off with
+    /// Kubernetes, whose own DNS knows them]
+    #[arg(long, value_name = "SWITCH", env = "WEFT_DNS")]
+    pub dns: Option<Switch>,
 }
 
 /// What the proxy may use.
@@ -198,6 +216,25 @@ pub enum Switch {
 // === impl AgentConfig ===
 
 impl AgentConfig {
+    /// Where the mesh comes from.
+    pub fn source(&self) -> MeshSource<'_> {
+        match &self.manifests {
+            Some(folder) => MeshSource::Manifests(folder),
+            None => MeshSource::Kubernetes {
+                kubeconfig: self.kubeconfig.as_deref(),
+            },
+        }
+    }
+
+    /// Whether DNS queries are answered.
+    pub fn dns(&self) -> Switch {
+        let default = match self.source() {
+            MeshSource::Manifests(_) => Switch::On,
+            MeshSource::Kubernetes { .. } => Switch::Off,
+        };
+        self.kernel.dns.unwrap_or(default)
+    }
+
     /// The path of the debug socket.
     pub fn socket_path(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| default_socket(&self.node))
@@ -275,14 +312,53 @@ const LONGEST_NAME: usize = 72;
 const AGENT_EXAMPLES: &str = "\
 Examples:
   weft agent --manifests ./mesh --node node-1
+  weft agent --kubeconfig ~/.kube/config --node node-1
   weft agent --manifests ./mesh --node node-1 --access-log text --log debug
   weft agent --manifests ./mesh --node node-1 --ca https://10.0.0.1:15012 --ca-token ./node-1.token
 
-Enrol a namespace by the label weft.dev/mesh: enabled. Check manifests first by 'weft validate DIR'.";
+Enrol a namespace by the label weft.dev/mesh: enabled. Check manifests first by 'weft validate DIR'.
+In a pod, as the DaemonSet runs it, neither --manifests nor --kubeconfig is needed.";
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        agent: AgentConfig,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<AgentConfig, clap::Error> {
+        let arguments = ["weft", "--node", "node-1"].iter().chain(arguments);
+        Command::try_parse_from(arguments).map(|command| command.agent)
+    }
+
+    #[test]
+    fn the_mesh_comes_from_a_folder_or_from_kubernetes() {
+        let manifests = parsed(&["--manifests", "mesh"]).unwrap();
+        assert_eq!(manifests.source(), MeshSource::Manifests(Path::new("mesh")));
+        let in_cluster = parsed(&[]).unwrap();
+        assert_eq!(in_cluster.source(), MeshSource::Kubernetes { kubeconfig: None });
+        let outside = parsed(&["--kubeconfig", "file"]).unwrap();
+        let kubeconfig = Some(Path::new("file"));
+        assert_eq!(outside.source(), MeshSource::Kubernetes { kubeconfig });
+        let both = parsed(&["--manifests", "mesh", "--kubeconfig", "file"]);
+        assert!(both.is_err(), "one of them only");
+    }
+
+    #[test]
+    fn dns_is_answered_where_nobody_else_does_or_as_the_operator_says() {
+        assert_eq!(parsed(&["--manifests", "mesh"]).unwrap().dns(), Switch::On);
+        assert_eq!(parsed(&[]).unwrap().dns(), Switch::Off);
+        assert_eq!(parsed(&["--dns", "on"]).unwrap().dns(), Switch::On);
+        assert_eq!(
+            parsed(&["--manifests", "mesh", "--dns", "off"]).unwrap().dns(),
+            Switch::Off
+        );
+    }
 
     #[test]
     fn a_range_of_ports_has_its_ends() {

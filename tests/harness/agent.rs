@@ -2,12 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    env,
-    fs::{self, File},
+    fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    net::TcpStream,
+    process::{Child, ChildStdout, ExitStatus, Output},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -19,19 +17,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Netns, Node, cgroup, kernel, wait};
-
-/// How an agent is started, again and again.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    netns: Arc<Netns>,
-    node: String,
-    folder: PathBuf,
-    cgroup: Option<PathBuf>,
-    manifests: PathBuf,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-}
+use crate::{Launch, kernel, launch::admin, wait};
 
 /// A running agent. Dropped, it is killed; what it pinned goes with its node.
 #[derive(Debug)]
@@ -52,155 +38,6 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-// === impl Launch ===
-
-impl Launch {
-    pub(crate) fn new(node: &Node) -> Self {
-        let folder = node.lab().folder().join(node.number().to_string());
-        fs::create_dir_all(&folder).expect("a folder can be made in the lab's");
-        Self {
-            netns: Arc::clone(node.netns()),
-            node: node.name().to_owned(),
-            folder,
-            cgroup: None,
-            manifests: node.lab().manifests.folder().to_owned(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        }
-    }
-
-    /// Adds arguments.
-    pub fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        self
-    }
-
-    /// Sets a variable of the environment.
-    pub fn variable(mut self, key: &str, value: &str) -> Self {
-        self.environment.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Attaches the programs to this cgroup instead of the root, and runs in it.
-    pub fn cgroup(mut self, path: &Path) -> Self {
-        self.cgroup = Some(path.to_owned());
-        self
-    }
-
-    /// Reads another folder than the lab's.
-    pub fn manifests(mut self, folder: &Path) -> Self {
-        folder.clone_into(&mut self.manifests);
-        self
-    }
-
-    /// Starts the agent and waits until it is ready.
-    pub fn start(self) -> Agent {
-        let mut agent = self.spawn();
-        agent.wait_ready();
-        agent
-    }
-
-    /// Starts the agent.
-    pub fn spawn(self) -> Agent {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log())
-            .expect("the log can be written");
-        let mut command = match &self.cgroup {
-            None => Command::new(weft()),
-            // A process joins a cgroup by itself, before the program begins.
-            Some(cgroup) => {
-                let mut shell = Command::new("/bin/sh");
-                shell
-                    .args(["-ec", "echo $$ > \"$0/cgroup.procs\"; exec \"$@\""])
-                    .arg(cgroup)
-                    .arg(weft());
-                shell
-            }
-        };
-        command
-            .arg("agent")
-            .arg("--manifests")
-            .arg(&self.manifests)
-            .args(["--node", &self.node])
-            .arg("--cgroup")
-            .arg(self.cgroup.clone().unwrap_or_else(cgroup::root))
-            .args(["--admin", &admin().to_string()])
-            .arg("--socket")
-            .arg(self.socket())
-            .arg("--state")
-            .arg(self.state())
-            .args(&self.arguments)
-            .env("WEFT_ACCESS_LOG", "json")
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let mut child = self
-            .netns
-            .run(|| command.spawn())
-            .unwrap_or_else(|error| panic!("{}: {error}", weft().display()));
-        let records = Arc::default();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        thread::spawn({
-            let records = Arc::clone(&records);
-            move || collect(stdout, &records)
-        });
-        Agent {
-            launch: self,
-            child,
-            records,
-        }
-    }
-
-    /// `weft` with these arguments, for this node.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(weft());
-        command
-            .args(arguments)
-            .env("WEFT_SOCKET", self.socket())
-            .env("WEFT_NODE", &self.node);
-        command
-    }
-
-    /// Runs `weft` with these arguments in the node's namespace, whether or not the agent runs.
-    pub fn weft(&self, arguments: &[&str]) -> Outcome {
-        let output = self.netns.run(|| self.command(arguments).output());
-        output
-            .unwrap_or_else(|error| panic!("{}: {error}", weft().display()))
-            .into()
-    }
-
-    /// Runs `weft debug -j` with these arguments and parses what it prints; panics when it fails.
-    pub fn debug(&self, arguments: &[&str]) -> Value {
-        let outcome = self.weft(&[&["debug", "-j"], arguments].concat());
-        assert_eq!(outcome.code, Some(0), "weft debug -j {arguments:?}: {}", outcome.stderr);
-        serde_json::from_str(&outcome.stdout)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", outcome.stdout))
-    }
-
-    /// The agent's socket.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.join("socket")
-    }
-
-    /// The folder in which the agent keeps the last known mesh.
-    pub fn state(&self) -> PathBuf {
-        self.folder.join("state")
-    }
-
-    /// What all agents started by this wrote to stderr.
-    pub fn logged(&self) -> String {
-        fs::read_to_string(self.log()).unwrap_or_default()
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.join("log")
-    }
-}
-
 // === impl Outcome ===
 
 impl From<Output> for Outcome {
@@ -216,6 +53,15 @@ impl From<Output> for Outcome {
 // === impl Agent ===
 
 impl Agent {
+    pub(crate) fn new(launch: Launch, child: Child, stdout: ChildStdout) -> Self {
+        let records = Arc::default();
+        thread::spawn({
+            let records = Arc::clone(&records);
+            move || collect(stdout, &records)
+        });
+        Self { launch, child, records }
+    }
+
     /// How it was started, and what works without it.
     pub fn launch(&self) -> &Launch {
         &self.launch
@@ -364,24 +210,9 @@ impl Drop for Agent {
     }
 }
 
-/// The `weft` under test: `WEFT_BIN`, else the one that lies beside this program.
-pub fn weft() -> PathBuf {
-    if let Some(path) = env::var_os("WEFT_BIN") {
-        return path.into();
-    }
-    let own = env::current_exe().expect("a process has a binary");
-    let beside = own
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("weft"))
-        .find(|path| path.is_file());
-    beside.expect("no weft binary beside this one: `cargo build -p agent`, or name one by WEFT_BIN")
-}
-
-/// The admin port; each node has a loopback of its own.
-fn admin() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, 15_020).into()
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 fn collect(stdout: ChildStdout, records: &Mutex<Vec<Value>>) {
@@ -389,9 +220,4 @@ fn collect(stdout: ChildStdout, records: &Mutex<Vec<Value>>) {
         let record = serde_json::from_str(&line).unwrap_or(Value::String(line));
         records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
-}
-
-fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -1,9 +1,9 @@
-//! `weft agent`: the rooms wired together, from the first manifest to the last connection.
+//! `weft agent`: the rooms wired together, from the first object to the last connection.
 //!
 //! ```text
-//! manifests ──Mesh──▶ kernel ──Change──▶ doors ──▶ proxy, dns
-//!                                                   │
-//! admin ◀──answers── status, problems, connections ◀┘
+//! source ──Mesh──▶ kernel ──Change──▶ doors ──▶ proxy, dns
+//!                                                │
+//! admin ◀──answers── status, problems, connections ◀─┘
 //! ```
 
 use std::{io, pin::pin};
@@ -22,11 +22,11 @@ use super::{
     certificates::Certificates,
     doors::Doors,
     drops::Drops,
-    keep, log,
-    manifests::Manifests,
+    events, keep, log,
     metrics::{KernelMetrics, MeshMetrics},
     settings,
     signals::Signals,
+    source::{self, Source},
 };
 use crate::{
     admin::Admin,
@@ -52,16 +52,23 @@ pub(super) fn run(config: &AgentConfig) -> anyhow::Result<()> {
 async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot take signals")?;
     let store = keep::open(config.state_path());
-    let manifests = Manifests::follow(&config.manifests, &config.node, store.as_ref())?;
-    let mesh = manifests.mesh.clone();
+    let source = tokio::select! {
+        source = Source::follow(config.source(), &config.node, store.as_ref()) => source?,
+        signal = signals.next() => {
+            tracing::info!(signal, "Agent ends before it knew the mesh");
+            return Ok(());
+        }
+    };
+    let mesh = source.mesh.clone();
+    let mut source_ends = pin!(source::end_of(source.updates()));
     // Before anything of the kernel or on disk is touched: the socket says whether this node's agent runs already.
     let admin = Admin::bind(config.admin, config.socket_path()).await?;
     if let Some(store) = store {
-        keep::start(store, manifests.updates()).context("cannot start the thread that keeps the mesh")?;
+        keep::start(store, source.updates()).context("cannot start the thread that keeps the mesh")?;
     }
 
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(MeshMetrics(manifests.updates())));
+    registry.register_collector(Box::new(MeshMetrics(source.updates())));
     let telemetry = telemetry(config, &mut registry)?;
     let mut doors = Doors::new(mesh.clone(), DnsMetrics::register(&mut registry));
     let certificates = Certificates::start(config, mesh.clone(), CertificateMetrics::register(&mut registry))?;
@@ -78,6 +85,10 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
         status: status.clone(),
     }));
 
+    let _events = source
+        .api
+        .as_ref()
+        .map(|api| events::start(api, &config.node, mesh.clone(), status.clone()));
     let drops = Drops {
         mesh: mesh.clone(),
         kernel: status.clone(),
@@ -88,7 +99,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
     let mut capture = Capture::start(kernel, mesh, certificates.identities.mesh_id());
     let mut answers = Answers {
-        manifests,
+        source,
         proxy,
         telemetry,
         kernel: status,
@@ -99,6 +110,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
         tokio::select! {
             change = capture.change() => doors.change(change?, &answers.proxy),
             Some(request) = requests.recv() => answers.answer(request).await,
+            ended = &mut source_ends => return Err(ended.into()),
             signal = signals.next() => {
                 tracing::info!(signal, drain = ?config.proxy.drain, "Agent drains");
                 break;

@@ -3,15 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::sync::watch;
 
-use super::{
-    certificates::Certificates,
-    manifests::{Manifests, age},
-};
+use super::{certificates::Certificates, source::Source};
 use crate::{
     admin::{Readiness, Request},
     kernel::{PodStatus, Status},
@@ -22,7 +18,7 @@ use crate::{
 
 /// Where the answers come from.
 pub(super) struct Answers {
-    pub(super) manifests: Manifests,
+    pub(super) source: Source,
     pub(super) proxy: Proxy,
     pub(super) telemetry: Telemetry,
     pub(super) kernel: watch::Receiver<Arc<Status>>,
@@ -49,19 +45,19 @@ impl Answers {
             Request::Connections(answer) => drop(answer.send(self.proxy.connections().await)),
             Request::Kill { id, answer } => drop(answer.send(self.proxy.kill(id).await)),
             Request::Pods(answer) => drop(answer.send(self.pods())),
-            Request::Services(answer) => drop(answer.send(self.manifests.mesh.borrow().service_views())),
-            Request::Endpoints(answer) => drop(answer.send(self.manifests.mesh.borrow().endpoint_views())),
+            Request::Services(answer) => drop(answer.send(self.source.mesh.borrow().service_views())),
+            Request::Endpoints(answer) => drop(answer.send(self.source.mesh.borrow().endpoint_views())),
             Request::Certificates(answer) => {
-                let mesh = Arc::clone(&self.manifests.mesh.borrow());
+                let mesh = Arc::clone(&self.source.mesh.borrow());
                 drop(answer.send(self.certificates.views(&mesh)));
             }
             Request::Policies(answer) => drop(answer.send(self.policies())),
             Request::Explain { question, answer } => {
-                let mesh = Arc::clone(&self.manifests.mesh.borrow());
+                let mesh = Arc::clone(&self.source.mesh.borrow());
                 drop(answer.send(mesh.explain(&question)));
             }
             Request::Problems(answer) => {
-                let problems = self.manifests.problems();
+                let problems = self.source.problems();
                 let values = problems.iter().map(serde_json::to_value).filter_map(Result::ok);
                 drop(answer.send(values.collect()));
             }
@@ -72,7 +68,7 @@ impl Answers {
     /// The pods of the mesh, with what the kernel room says of their capture.
     fn pods(&self) -> Vec<PodView> {
         let status = Arc::clone(&self.kernel.borrow());
-        let mut pods = self.manifests.mesh.borrow().pod_views();
+        let mut pods = self.source.mesh.borrow().pod_views();
         for pod in &mut pods {
             match status.pods.get(&PodUid::new(pod.uid.as_str())) {
                 Some(PodStatus::Waiting { reason }) => pod.waiting = Some(reason.to_string()),
@@ -87,22 +83,19 @@ impl Answers {
 
     /// The policies of the node's pods, with what is wrong with them, and others with which something is wrong.
     fn policies(&self) -> Vec<PolicyView> {
-        let mesh = Arc::clone(&self.manifests.mesh.borrow());
+        let mesh = Arc::clone(&self.source.mesh.borrow());
         let views = mesh.policy_views();
-        with_problems(views, &self.manifests.problems())
+        with_problems(views, &self.source.problems())
     }
 
     fn readiness(&self) -> Readiness {
         let captures = (self.kernel.borrow().generation == 0).then_some("no mesh is applied to the kernel yet");
         let drains = (self.stage == Stage::Draining).then_some("the agent drains");
         let reasons: Vec<String> = captures.into_iter().chain(drains).map(str::to_owned).collect();
-        match age(self.manifests.contact()) {
+        match self.source.staleness() {
             _ if !reasons.is_empty() => Readiness::Waiting(reasons),
             None => Readiness::Ready,
-            Some(age) => {
-                let age = humantime::format_duration(Duration::from_secs(age.as_secs()));
-                Readiness::Stale(format!("the manifests were last read {age} ago"))
-            }
+            Some(staleness) => Readiness::Stale(staleness),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, thread, time::Duration};
 use tokio::{
     runtime::Builder,
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -33,6 +33,7 @@ async fn keep(store: &Store, mut updates: watch::Receiver<Update>) {
     let mut kept = None;
     let mut told = None;
     loop {
+        let begun = Instant::now();
         let update = updates.borrow_and_update().clone();
         let generation = Some(update.mesh.generation);
         let done: Result<(), StoreError> = match update.contact {
@@ -51,10 +52,11 @@ async fn keep(store: &Store, mut updates: watch::Receiver<Update>) {
                 told = Some(error);
             }
         }
+        let effort = begun.elapsed();
         match timeout(CONFIRMATION, updates.changed()).await {
             Ok(Err(_ended)) => return,
-            // Changes come in bursts.
-            Ok(Ok(())) => sleep(BURST).await,
+            // Changes come in bursts, and a large mesh that never rests is not all that the disk is there for.
+            Ok(Ok(())) => sleep(BURST.max(effort * LEISURE)).await,
             Err(_elapsed) => {}
         }
     }
@@ -65,3 +67,6 @@ const CONFIRMATION: Duration = Duration::from_secs(5);
 
 /// How long a change waits for more of them.
 const BURST: Duration = Duration::from_millis(500);
+
+/// A change waits at least so many times as long as it last took to write the mesh.
+const LEISURE: u32 = 20;

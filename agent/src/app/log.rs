@@ -10,6 +10,9 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .parse(&config.log)
         .with_context(|| format!("--log {:?} is neither a level nor a filter", config.log))?;
+    // It calls each failed request an error, again and again; whoever asked says what comes of it.
+    let silent = "kube_client::client::builder=off".parse().context("no directive")?;
+    let filter = filter.add_directive(silent);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use super::manifests::age;
+use super::source::age;
 use crate::{
     cluster::Update,
     kernel::{Counters, PodStatus, Status},

@@ -20,7 +20,7 @@ pub(super) fn kernel(config: &AgentConfig) -> kernel::Config {
         } else {
             ProgramLog::Off
         },
-        dns: match from.dns {
+        dns: match config.dns() {
             Switch::On => Dns::Captured,
             Switch::Off => Dns::Untouched,
         },

@@ -54,7 +54,7 @@ pub enum Enrolment {
 }
 
 /// Why a pod is not in the mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NotEnrolled {
     /// Neither its namespace nor itself carries the label.
     NoLabel,

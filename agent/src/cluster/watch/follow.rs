@@ -328,7 +328,9 @@ impl Follower {
             what: self.subject.kind().plural(),
             code,
             message: if message.is_empty() {
-                String::from_utf8_lossy(&body[..body.len().min(LONGEST_MESSAGE)]).into_owned()
+                String::from_utf8_lossy(&body[..body.len().min(LONGEST_MESSAGE)])
+                    .trim()
+                    .to_owned()
             } else {
                 message
             },

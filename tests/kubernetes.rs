@@ -1,0 +1,269 @@
+//! The mesh from the Kubernetes API: an agent that reads a real API server.
+
+use std::time::Instant;
+
+use harness::{Addresses, Agent, ApiServer, App, Family, Lab, Node, Object, Pod, Talk, api_server, wait};
+use serde_json::{Value, json};
+
+use crate::mesh::{wait_captured, wait_released};
+
+const SERVICE: Addresses = Addresses::service(10);
+
+/// A node whose agent reads an API server.
+struct Cluster {
+    agent: Agent,
+    node: Node,
+    api: ApiServer,
+    _lab: Lab,
+}
+
+impl Cluster {
+    /// Without Weft's own kinds.
+    fn start(lab: Lab, api: ApiServer) -> Self {
+        let node = lab.node("one");
+        for namespace in ["shop", "plain"] {
+            api.apply(&Object::namespace(namespace).value().to_string());
+            // A controller makes it where one runs.
+            let account = json!({
+                "apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false,
+                "metadata": {"name": "default", "namespace": namespace},
+            });
+            api.apply(&account.to_string());
+        }
+        let agent = node.agent().kubeconfig(api.kubeconfig()).start();
+        Self {
+            agent,
+            node,
+            api,
+            _lab: lab,
+        }
+    }
+
+    /// A pod that runs, as the API server knows it.
+    fn pod(&self, name: &str) -> Pod {
+        let mut pod = self.node.pod(name).start_unannounced();
+        let (namespace, short) = name.split_once('/').unwrap();
+        let mut object = pod.object().value().clone();
+        let status = json!({"status": object["status"].take()}).to_string();
+        object["metadata"]["uid"].take();
+        self.api.apply(&object.to_string());
+        let patched = self.api.kubectl(&[
+            "patch",
+            "pod",
+            short,
+            "--namespace",
+            namespace,
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &status,
+        ]);
+        assert_eq!(patched.code, Some(0), "{}", patched.stderr);
+        let told = self
+            .api
+            .kubectl(&["get", "pod", short, "--namespace", namespace, "--output=json"]);
+        let told: Value = serde_json::from_str(&told.stdout).unwrap();
+        pod.update(|object| object["metadata"]["uid"] = told["metadata"]["uid"].clone());
+        pod
+    }
+
+    fn label(&self, namespace: &str, label: &str) {
+        let labelled = self.api.kubectl(&["label", "namespace", namespace, label]);
+        assert_eq!(labelled.code, Some(0), "{}", labelled.stderr);
+    }
+
+    fn readiness(&self) -> String {
+        self.agent.http("/readyz").unwrap().1
+    }
+
+    fn wait_fresh(&self) {
+        wait::until(wait::PATIENCE, "the API server found", || self.readiness() == "ready\n");
+    }
+}
+
+#[test]
+fn a_namespace_joins_and_leaves_by_its_label_while_its_pods_run() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let cluster = Cluster::start(lab, api);
+    let pod = cluster.pod("shop/front");
+    wait::until(wait::PATIENCE, "the pod known", || {
+        cluster.agent.debug(&["pod", "show"])[0]["reason"] == "no_label"
+    });
+    let begun = Instant::now();
+    cluster.label("shop", "weft.dev/mesh=enabled");
+    wait_captured(&cluster.node, &pod);
+    println!("captured {:?} after the label was asked for", begun.elapsed());
+    cluster.label("shop", "weft.dev/mesh-");
+    wait_released(&cluster.node, &pod);
+}
+
+#[test]
+fn services_have_the_endpoints_of_their_slices_alone() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let cluster = Cluster::start(lab, api);
+    cluster.label("shop", "weft.dev/mesh=enabled");
+    let (client, server) = (cluster.pod("shop/client"), cluster.pod("shop/server"));
+    for pod in [&client, &server] {
+        wait_captured(&cluster.node, pod);
+    }
+    let _app = server.serve(8080, App::Echo);
+    let service = Object::service("shop/server", SERVICE, "server").port("echo", 80, 8080);
+    let mut service = service.value().clone();
+    for field in ["clusterIP", "clusterIPs"] {
+        service["spec"][field].take();
+    }
+    cluster.api.apply(&service.to_string());
+    let told = cluster
+        .api
+        .kubectl(&["get", "service", "server", "--namespace=shop", "--output=json"]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let service_ip: std::net::IpAddr = told["spec"]["clusterIP"].as_str().unwrap().parse().unwrap();
+    let endpoints = |service: &str| {
+        let shown = cluster.agent.debug(&["endpoint", "show"]);
+        let rows = shown.as_array().cloned().unwrap_or_default();
+        rows.into_iter().filter(|row| row["service"] == service).count()
+    };
+    wait::until(wait::PATIENCE, "the service known", || {
+        let shown = cluster.agent.debug(&["service", "show"]);
+        shown
+            .as_array()
+            .is_some_and(|rows| rows.iter().any(|row| row["name"] == "server"))
+    });
+    assert_eq!(endpoints("shop/server"), 0, "its selector alone gives it none");
+    let slice = Object::slice("shop/server-1", "server", &[("echo", 8080)]);
+    cluster
+        .api
+        .apply(&slice.endpoint(server.addresses().v4.into()).value().to_string());
+    wait::until(wait::PATIENCE, "the service served", || {
+        client
+            .connect((service_ip, 80).into())
+            .is_ok_and(|stream| Talk::ask(&stream, b"hello").is_ok())
+    });
+}
+
+#[test]
+fn an_api_server_that_goes_is_noticed_and_found_again() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let mut cluster = Cluster::start(lab, api);
+    cluster.label("shop", "weft.dev/mesh=enabled");
+    let (client, server) = (cluster.pod("shop/client"), cluster.pod("shop/server"));
+    for pod in [&client, &server] {
+        wait_captured(&cluster.node, pod);
+    }
+    let _app = server.serve(8080, App::Echo);
+    let served = || {
+        let to = server.addresses().at(Family::V4, 8080);
+        client
+            .connect(to)
+            .is_ok_and(|stream| Talk::ask(&stream, b"hello").is_ok())
+    };
+    assert!(served());
+    cluster.wait_fresh();
+    wait::until(wait::PATIENCE, "both pods kept on disk", || {
+        let kept = std::fs::read_to_string(cluster.agent.launch().state().join("mesh.json")).unwrap_or_default();
+        [&client, &server].iter().all(|pod| kept.contains(pod.uid()))
+    });
+
+    cluster.api.kill();
+    wait::until(wait::PATIENCE, "the loss noticed", || {
+        cluster
+            .readiness()
+            .starts_with("ready, stale: the API server last confirmed the mesh ")
+    });
+    wait::until(wait::PATIENCE, "its age told", || {
+        cluster.agent.metric("weft_mesh_age_seconds", &[]) > 0.0
+    });
+    assert!(served(), "traffic goes on");
+    cluster.agent.restart();
+    assert!(
+        cluster.readiness().starts_with("ready, stale: "),
+        "it starts by what it last knew"
+    );
+    for pod in [&client, &server] {
+        wait_captured(&cluster.node, pod);
+    }
+    assert!(served());
+
+    cluster.api.start_again();
+    cluster.wait_fresh();
+    let late = cluster.pod("shop/late");
+    wait_captured(&cluster.node, &late);
+}
+
+#[test]
+fn policies_count_as_soon_as_their_kind_is_installed_and_a_bad_one_denies() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let cluster = Cluster::start(lab, api);
+    cluster.label("shop", "weft.dev/mesh=enabled");
+    let pod = cluster.pod("shop/server");
+    wait_captured(&cluster.node, &pod);
+    assert_eq!(cluster.readiness(), "ready\n", "without Weft's own kinds");
+    let denied = || {
+        let launch = cluster.agent.launch();
+        let asked = [
+            "debug",
+            "policy",
+            "test",
+            "--from",
+            "10.9.9.9",
+            "--to",
+            "shop/server",
+            "--port",
+            "80",
+        ];
+        launch.weft(&asked).code == Some(3)
+    };
+    assert!(!denied());
+
+    cluster
+        .api
+        .apply(&anything_goes("AuthorizationPolicy", "authorizationpolicies").to_string());
+    wait::until(wait::PATIENCE, "the kind installed", || {
+        cluster.api.kubectl(&["get", "authorizationpolicies"]).code == Some(0)
+    });
+    let members = json!({"rules": [{"from": [{"principals": ["shop/*"]}]}]});
+    let policy = |name: &str, spec: Value| Object::policy("AuthorizationPolicy", name, spec).value().to_string();
+    cluster.api.apply(&policy("shop/members", members));
+    // A kind that is away is looked for every ten seconds at the longest.
+    wait::until(wait::PATIENCE * 2, "the policy in force", denied);
+    let removed = cluster
+        .api
+        .kubectl(&["delete", "authorizationpolicy", "members", "--namespace=shop"]);
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    wait::until(wait::PATIENCE, "the policy gone", || !denied());
+
+    cluster.api.apply(&policy("plain/bad", json!({"rules": 7})));
+    cluster.api.apply(&policy("shop/bad", json!({"rules": 7})));
+    wait::until(wait::PATIENCE, "the bad policy denying", denied);
+    let shown = cluster.agent.debug(&["policy", "show"]).to_string();
+    assert!(shown.contains("spec.rules: invalid type"), "{shown}");
+    let told = cluster
+        .agent
+        .logged()
+        .matches("AuthorizationPolicy shop/bad: spec.rules")
+        .count();
+    assert_eq!(told, 1, "one line of the log");
+    cluster.label("plain", "weft.dev/mesh=enabled");
+    let late = cluster.pod("plain/late");
+    wait_captured(&cluster.node, &late);
+}
+
+/// A kind of Weft's, whose objects the server takes whatever they hold.
+fn anything_goes(kind: &str, plural: &str) -> Value {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.mesh.weft.dev")},
+        "spec": {
+            "group": "mesh.weft.dev",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true, "schema": schema}],
+        },
+    })
+}
