@@ -3,9 +3,11 @@
 mod bench;
 mod build;
 mod ci;
+mod cluster;
 mod crds;
 mod demo;
 mod fuzz;
+mod image;
 mod kernels;
 mod process;
 mod rooms;
@@ -38,6 +40,8 @@ enum Command {
     Kernels(kernels::Kernels),
     Fuzz(fuzz::Fuzz),
     Crds(crds::Crds),
+    Image(image::Image),
+    Cluster(cluster::Cluster),
     Ci(ci::Ci),
 }
 
@@ -63,6 +67,8 @@ impl Command {
             Self::Kernels(kernels) => kernels.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
             Self::Crds(crds) => crds.run(),
+            Self::Image(image) => image.run(),
+            Self::Cluster(cluster) => cluster.run(),
             Self::Ci(ci) => ci.run(),
         }
     }

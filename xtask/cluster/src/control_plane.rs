@@ -81,9 +81,12 @@ impl ControlPlane {
             ],
             ips: &[place.address, LOOPBACK, v4, v6],
         };
-        authority.server(API_SERVER, None, names)?;
-        // What kubelets and aggregated API servers know the API server by.
-        authority.user(KUBELET_CLIENT, Some("system:masters"))?;
+        let pki = folder.join(PKI);
+        authority.server(API_SERVER, None, names)?.write(&pki, API_SERVER)?;
+        // What kubelets know the API server by.
+        authority
+            .user(KUBELET_CLIENT, Some("system:masters"))?
+            .write(&pki, KUBELET_CLIENT)?;
         Self::open(programs, folder, place)
     }
 
@@ -119,8 +122,14 @@ impl ControlPlane {
 
     /// The kubeconfig of another user, who may do what RBAC grants.
     pub fn kubeconfig(&self, user: &str, group: Option<&str>) -> Result<Kubeconfig> {
+        self.kubeconfig_in(&self.folder, user, group)
+    }
+
+    /// The same, in another folder.
+    pub fn kubeconfig_in(&self, folder: &Path, user: &str, group: Option<&str>) -> Result<Kubeconfig> {
         let credentials = self.authority.user(user, group)?;
-        let path = self.folder.join(format!("{user}.kubeconfig"));
+        // Users are named `system:node:one`, which is a file's name too.
+        let path = folder.join(format!("{user}.kubeconfig"));
         Kubeconfig::write(path, &self.url(), &self.authority, &credentials)
     }
 

@@ -23,17 +23,13 @@ pub struct Authority {
     root: String,
 }
 
-/// A certificate with its key (PEM), and where both lie.
+/// A certificate with its key (PEM).
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The certificate.
     pub certificate: String,
     /// The private key.
     pub key: String,
-    /// The certificate's file.
-    pub certificate_file: PathBuf,
-    /// The key's file.
-    pub key_file: PathBuf,
 }
 
 /// The names which a server is called by.
@@ -124,16 +120,22 @@ impl Authority {
         let certificate = params
             .signed_by(&key, &self.issuer)
             .with_context(|| format!("cannot sign the certificate of {user}"))?;
-        // Users are named `system:node:one`, which is a file's name too.
-        let credentials = Credentials {
+        Ok(Credentials {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
-            certificate_file: self.folder.join(format!("{user}.crt")),
-            key_file: self.folder.join(format!("{user}.key")),
-        };
-        write(&credentials.certificate_file, &credentials.certificate)?;
-        write(&credentials.key_file, &credentials.key)?;
-        Ok(credentials)
+        })
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    /// Writes `NAME.crt` and `NAME.key`, and returns where they lie.
+    pub fn write(&self, folder: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
+        let (certificate, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+        write(&certificate, &self.certificate)?;
+        write(&key, &self.key)?;
+        Ok((certificate, key))
     }
 }
 

@@ -1,0 +1,56 @@
+//! `cargo xtask cluster`: a real Kubernetes of two simulated nodes, without a container engine and without downloads of
+//! anything ready-made.
+
+mod load;
+mod up;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use cluster::Cluster as TwoNodes;
+
+/// Run a real two-node Kubernetes on this machine, and the tests on it
+///
+/// Each node has network, PID, mount and cgroup namespaces of its own, with a containerd, a kubelet and a kube-proxy; pods
+/// and services have IPv4 and IPv6. The programs are built from pinned Go modules: more than ten minutes the first time.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  cargo xtask cluster up\n  cargo xtask cluster load\n  cargo xtask cluster down")]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Up(up::Up),
+    Load(load::Load),
+    /// End the cluster and remove all that it made
+    Down(Name),
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+struct Name {
+    /// Several can be up at a time
+    #[arg(long, default_value = "dev", env = "WEFT_CLUSTER")]
+    name: String,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    pub(crate) fn run(self) -> Result<()> {
+        match self.command {
+            Command::Up(up) => up.run(),
+            Command::Load(load) => load.run(),
+            Command::Down(name) => name.cluster()?.down(),
+        }
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    fn cluster(&self) -> Result<TwoNodes> {
+        TwoNodes::named(&self.name)
+    }
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask cluster load`: Weft's image and the sample application's, as they are in the checkout.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::Name;
+use crate::{
+    build,
+    image::{Arch, Which},
+    setup::{self, Need},
+    timing::Timing,
+};
+
+/// Build the images of Weft and of the sample application, and give them to the nodes
+///
+/// With KUBECONFIG set the nodes are somebody else's: the archives are built, and how to bring them there is printed.
+#[derive(Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    name: Name,
+
+    /// Only these; all, if none is named
+    which: Vec<Which>,
+}
+
+// === impl Load ===
+
+impl Load {
+    pub(crate) fn run(self) -> Result<()> {
+        setup::ensure(&[Need::Build])?;
+        let mut timing = Timing::default();
+        let which = if self.which.is_empty() {
+            ALL.to_vec()
+        } else {
+            self.which
+        };
+        load(&mut timing, &self.name, &which)?;
+        println!("{timing}");
+        Ok(())
+    }
+}
+
+pub(super) fn load(timing: &mut Timing, name: &Name, which: &[Which]) -> Result<()> {
+    if which.contains(&Which::Weft) {
+        timing.step("kernel programs", build::kernel_programs)?;
+    }
+    let mut archives = Vec::new();
+    for which in which {
+        let archive = timing.step(&format!("image {which}"), || which.build(Arch::Amd64))?;
+        archives.push((archive, which.reference()));
+    }
+    if std::env::var_os("KUBECONFIG").is_some() {
+        println!("KUBECONFIG is set; bring these to your nodes, or to a registry that they pull from:");
+        for (archive, reference) in archives {
+            let path = archive.display();
+            println!("  {reference}");
+            println!("    ctr --namespace k8s.io images import {path}     # on a node");
+            println!("    kind load image-archive {path}");
+            println!("    skopeo copy oci-archive:{path} docker://REGISTRY/NAME:TAG");
+        }
+        return Ok(());
+    }
+    let cluster = name.cluster()?;
+    if !cluster.runs()? {
+        bail!("the cluster {} is not up: `cargo xtask cluster up`", name.name);
+    }
+    timing.step("import", || {
+        archives.iter().try_for_each(|(archive, _)| cluster.load(archive))
+    })?;
+    for (_, reference) in archives {
+        println!("{reference}");
+    }
+    Ok(())
+}
+
+pub(super) const ALL: [Which; 2] = [Which::Weft, Which::Sample];
