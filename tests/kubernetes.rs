@@ -30,7 +30,14 @@ impl Cluster {
             });
             api.apply(&account.to_string());
         }
-        let agent = node.agent().kubeconfig(api.kubeconfig()).start();
+        // It may do what an installation lets it do, and no more.
+        let installed = include_str!("../deploy/agent.yaml").split("\n---\n");
+        installed
+            .filter(|object| object.contains("kind: ClusterRole"))
+            .for_each(|object| api.apply(object));
+        let kubeconfig = api.kubeconfig_of("system:serviceaccount:weft-system:weft-agent", None);
+        let launch = node.agent().kubeconfig(&kubeconfig);
+        let agent = launch.variable("WEFT_LOG", "info,agent::cluster=debug").start();
         Self {
             agent,
             node,
@@ -94,8 +101,47 @@ fn a_namespace_joins_and_leaves_by_its_label_while_its_pods_run() {
     cluster.label("shop", "weft.dev/mesh=enabled");
     wait_captured(&cluster.node, &pod);
     println!("captured {:?} after the label was asked for", begun.elapsed());
+    wait::until(wait::PATIENCE, "an Event of it", || {
+        let events = cluster
+            .api
+            .kubectl(&["get", "events.events.k8s.io", "--namespace=shop", "--output=json"]);
+        events.stdout.contains("JoinedMeshLate") && events.stdout.contains(pod.uid())
+    });
     cluster.label("shop", "weft.dev/mesh-");
     wait_released(&cluster.node, &pod);
+    assert!(
+        !cluster.agent.logged().contains("Listed by pages"),
+        "this server has streaming lists"
+    );
+}
+
+#[test]
+fn ten_thousand_endpoints_are_held_in_little_memory() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let cluster = Cluster::start(lab, api);
+    cluster.wait_fresh();
+    let before = cluster.agent.memory();
+    for batch in 0..SLICES / 20 {
+        let numbers = 20 * batch..20 * (batch + 1);
+        let objects: Vec<Value> = numbers
+            .flat_map(|number| [service(number), full_slice(number)])
+            .collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let created = cluster.api.kubectl_with(&["create", "--filename=-"], &list.to_string());
+        assert_eq!(created.code, Some(0), "{}", created.stderr);
+    }
+    wait::until(wait::PATIENCE * 3, "all endpoints known", || {
+        let services = cluster.agent.debug(&["service", "show"]);
+        let services = services.as_array().cloned().unwrap_or_default();
+        let endpoints = services
+            .iter()
+            .filter_map(|service| service["ports"][0]["endpoints"].as_u64());
+        endpoints.sum::<u64>() >= SLICES * PER_SLICE
+    });
+    let each = cluster.agent.memory().saturating_sub(before) / (SLICES * PER_SLICE);
+    println!("{each} bytes of memory for each of {} endpoints", SLICES * PER_SLICE);
+    assert!(each < 4096, "{each}");
 }
 
 #[test]
@@ -252,6 +298,35 @@ fn policies_count_as_soon_as_their_kind_is_installed_and_a_bad_one_denies() {
     wait_captured(&cluster.node, &late);
 }
 
+fn service(number: u64) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": format!("service-{number}"), "namespace": "plain"},
+        "spec": {"selector": {"app": "none"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    })
+}
+
+/// A slice as large as the controller makes them.
+fn full_slice(number: u64) -> Value {
+    let endpoints = (0..PER_SLICE).map(|host| {
+        json!({
+            "addresses": [format!("10.{}.{}.{}", 200 + number / 100, number % 100, host + 1)],
+            "conditions": {"ready": true, "serving": true, "terminating": false},
+            "nodeName": format!("node-{}.example.internal", host % 50),
+            "zone": "region-1a",
+            "targetRef": {
+                "kind": "Pod", "namespace": "plain", "name": format!("service-{number}-7d4b9c6f5d-{host:05}"),
+                "uid": format!("6f1c2d3e-{number:04x}-4a5b-8c9d-{host:012x}"),
+            },
+        })
+    });
+    let name = format!("service-{number}");
+    let slice = Object::slice(&format!("plain/{name}-x"), &name, &[("http", 8080)]);
+    let mut slice = slice.value().clone();
+    slice["endpoints"] = endpoints.collect();
+    slice
+}
+
 /// A kind of Weft's, whose objects the server takes whatever they hold.
 fn anything_goes(kind: &str, plural: &str) -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
@@ -267,3 +342,9 @@ fn anything_goes(kind: &str, plural: &str) -> Value {
         },
     })
 }
+
+/// How many slices are many.
+const SLICES: u64 = 100;
+
+/// How many endpoints the controller puts into a slice.
+const PER_SLICE: u64 = 100;

@@ -5,6 +5,7 @@
 //! (subject, follow, pace)  (decode)           (batches)          (node)
 //! ```
 
+mod answer;
 mod broken;
 mod entry;
 mod follow;

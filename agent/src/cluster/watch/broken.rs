@@ -63,6 +63,11 @@ impl Broken {
         matches!(self, Self::Refused { code, .. } if *code == StatusCode::NOT_FOUND)
     }
 
+    /// Whether an answer that goes on has ceased to, which may be nothing.
+    pub(super) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Silent(_))
+    }
+
     /// Whether it has just said nothing.
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::Silent(_))

@@ -10,14 +10,12 @@
 //! answer too, a server without streaming lists is asked by pages, and no object can spoil the list of the others.
 
 use std::{
-    collections::BTreeMap,
     mem,
     time::{Instant, SystemTime},
 };
 
 use http::{Request, Response, StatusCode};
 use kube::{Client, client::Body, core::request};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{
     sync::mpsc,
@@ -25,6 +23,7 @@ use tokio::{
 };
 
 use super::{
+    answer::{Bookmark, Event, Page, PageMetadata, Status},
     broken::Broken,
     entry::{Entry, Identity},
     lines::Lines,
@@ -62,58 +61,13 @@ pub(super) struct Follower {
     news: mpsc::Sender<(Kind, News)>,
     /// Whether this server serves lists as a stream.
     streams: bool,
+    /// Whether the server has taken up the last request.
+    attended: bool,
     /// What was last told; none while the list is not complete.
     version: Option<String>,
     heard: SystemTime,
     /// What was last said to be wrong.
     told: Option<String>,
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-struct Page<'a> {
-    metadata: PageMetadata,
-    #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageMetadata {
-    resource_version: Option<String>,
-    #[serde(rename = "continue")]
-    continued: Option<String>,
-}
-
-/// A line of a watch.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-/// What stands in a bookmark.
-#[derive(Deserialize)]
-struct Bookmark {
-    metadata: BookmarkMetadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BookmarkMetadata {
-    resource_version: String,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
-/// What the server says instead of what was asked.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    message: String,
-    code: u16,
 }
 
 /// Nobody listens any more.
@@ -135,6 +89,7 @@ impl Follower {
             pace,
             news,
             streams: true,
+            attended: false,
             version: None,
             heard: SystemTime::now(),
             told: None,
@@ -146,19 +101,30 @@ impl Follower {
         let mut backoff = Backoff::new(self.pace);
         loop {
             let begun = Instant::now();
+            self.attended = false;
             let ended = self.once().await;
             if begun.elapsed() > self.pace.longest {
                 backoff.reset();
             }
             match ended {
-                // A server that ends each watch at once is none to be asked again at once.
-                Ok(()) if begun.elapsed() > self.pace.shortest => {}
-                Ok(()) => sleep(backoff.next()).await,
+                Ok(()) => {}
+                // Servers are replaced, and not all say something when nothing happens: the next request tells.
+                Err(Pause::Broken(broken)) if self.attended && broken.is_interruption() => {
+                    tracing::debug!(kind = self.subject.kind().label(), %broken, "Asked again");
+                    if !broken.is_silence() {
+                        self.heard = SystemTime::now();
+                    }
+                }
                 Err(Pause::Broken(broken)) => {
                     let Ok(()) = self.judge(broken).await else { return };
                     sleep(backoff.next()).await;
+                    continue;
                 }
                 Err(Pause::Unheard) => return,
+            }
+            // One that ends each watch at once is not asked again at once.
+            if begun.elapsed() < self.pace.shortest {
+                sleep(backoff.next()).await;
             }
         }
     }
@@ -277,9 +243,8 @@ impl Follower {
                     }
                 }
                 "BOOKMARK" => {
-                    let Bookmark { metadata } =
-                        serde_json::from_str(event.object.get()).map_err(Broken::NotUnderstood)?;
-                    if listed.is_some() && !metadata.annotations.contains_key(END_OF_LIST) {
+                    let bookmark: Bookmark = serde_json::from_str(event.object.get()).map_err(Broken::NotUnderstood)?;
+                    if listed.is_some() && !bookmark.ends_list() {
                         continue;
                     }
                     if let Some(listed) = &mut listed {
@@ -287,7 +252,7 @@ impl Follower {
                         self.hear().await?;
                     }
                     listed = None;
-                    self.version = Some(metadata.resource_version);
+                    self.version = Some(bookmark.into_version());
                 }
                 "ERROR" => return Err(self.refusal(None, event.object.get().as_bytes()).into()),
                 other => return Err(Broken::UnknownEvent(other.to_owned()).into()),
@@ -346,6 +311,7 @@ impl Follower {
     }
 
     async fn hear(&mut self) -> Result<(), Unheard> {
+        self.attended = true;
         self.heard = SystemTime::now();
         if self.told.take().is_some() {
             tracing::info!(
@@ -375,9 +341,6 @@ impl From<Unheard> for Pause {
         Self::Unheard
     }
 }
-
-/// The annotation of the bookmark by which a streaming list is complete.
-const END_OF_LIST: &str = "k8s.io/initial-events-end";
 
 /// How much of an answer that is no Status is shown.
 const LONGEST_MESSAGE: usize = 200;

@@ -40,7 +40,7 @@ impl Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            answer: Duration::from_secs(30),
+            answer: Duration::from_secs(15),
             silence: Duration::from_secs(90),
             watch: Duration::from_secs(290),
             shortest: Duration::from_millis(200),

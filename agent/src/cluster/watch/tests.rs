@@ -186,7 +186,11 @@ async fn a_connection_that_breaks_amid_a_line_goes_on_after_the_last_whole_one()
     );
     fake.break_off(NODES);
     fake.put(NODES, mk_node("c", "west"));
-    until_nodes(&mut world, &[("a", "west"), ("b", "west"), ("c", "west")]).await;
+    until(&mut world, |world| {
+        assert_eq!(world.contact(), Contact::Fresh, "it is taken up at once");
+        world.objects().nodes.len() == 3
+    })
+    .await;
     let requests = fake.requests();
     assert!(
         requests.iter().all(|request| request.contains("resourceVersion=102")),
