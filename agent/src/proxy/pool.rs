@@ -198,16 +198,10 @@ impl Pool {
     }
 
     /// Whether a connection is young enough, and nothing has changed since that forbids it.
-    ///
-    /// A network takes some time to do what a NetworkPolicy says: what was dialled meanwhile goes too, when that is over.
     fn may_stay(&self, idle: &Idle, identities: &Identities) -> bool {
         let carrier = &idle.carrier;
         let age = carrier.age();
-        if age > LONGEST
-            || idle.since.elapsed() > LONGEST_IDLE
-            || !carrier.is_valid()
-            || identities.refuses(&carrier.peer)
-        {
+        if !is_young(age, idle.since.elapsed()) || !carrier.is_valid() || identities.refuses(&carrier.peer) {
             return false;
         }
         let flushed = self.flushed.borrow();
@@ -215,11 +209,7 @@ impl Pool {
             .namespaces()
             .into_iter()
             .filter_map(|namespace| flushed.get(&namespace)?.at);
-        changes.map(|at| at.elapsed()).all(|since| {
-            let dialled_after = age < since;
-            let settled = since > SETTLED;
-            dialled_after && (!settled || age + SETTLED < since)
-        })
+        changes.map(|at| at.elapsed()).all(|since| outlives_change(age, since))
     }
 }
 
@@ -278,6 +268,20 @@ fn is_expected(peer: &Peer, expected: &Expected) -> bool {
             .is_none_or(|namespace| *namespace == peer.identity.namespace)
 }
 
+/// Whether a connection of this age that waits for so long may go on.
+fn is_young(age: Duration, waits: Duration) -> bool {
+    age <= LONGEST && waits <= LONGEST_IDLE
+}
+
+/// Whether a connection of this age may go on though a NetworkPolicy changed `since`.
+///
+/// A network takes some time to do what a NetworkPolicy says: what was dialled meanwhile goes too, when that is over.
+fn outlives_change(age: Duration, since: Duration) -> bool {
+    let dialled_after = age < since;
+    let settled = since > SETTLED;
+    dialled_after && (!settled || age + SETTLED < since)
+}
+
 /// Closes what has waited for too long, for as long as anything waits.
 async fn sweep(lane: Rc<Lane>) {
     let pool = &lane.pool;
@@ -298,3 +302,43 @@ const MOST_IDLE: usize = 256;
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
 /// How often is looked.
 const SWEEP: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_connection_waits_thirty_seconds_and_lives_two_minutes_at_most() {
+        let [half, two] = [30, 120].map(Duration::from_secs);
+        assert!(is_young(half, half) && is_young(two, half));
+        assert!(!is_young(half + BIT, half + BIT), "it has waited for too long");
+        assert!(
+            !is_young(two + BIT, Duration::ZERO),
+            "it is too old, though it was just used"
+        );
+    }
+
+    #[test]
+    fn a_change_of_a_network_policy_ends_what_is_older_at_once() {
+        for since in [BIT, SETTLED, 2 * SETTLED, LONGEST] {
+            assert!(
+                !outlives_change(since, since) && !outlives_change(since + BIT, since),
+                "{since:?}"
+            );
+        }
+        assert!(outlives_change(BIT, SETTLED), "it was dialled after the change");
+    }
+
+    #[test]
+    fn five_seconds_after_the_change_all_that_was_dialled_meanwhile_ends_too() {
+        let since = SETTLED + BIT;
+        for age in [Duration::from_secs(1), SETTLED, since - BIT] {
+            assert!(!outlives_change(age, since), "{age:?}");
+        }
+        // What is dialled from then on lives.
+        assert!(outlives_change(BIT / 2, since));
+        assert!(outlives_change(Duration::from_secs(9), since + Duration::from_secs(10)));
+    }
+}

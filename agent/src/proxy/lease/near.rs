@@ -60,20 +60,10 @@ pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: 
                 }
             };
             lease.state.send_replace(State::Held);
-            // A network policy takes effect some time after its change.
-            let again = if versions.renewed { SETTLED } else { LONGEST };
+            let again = term(versions.renewed);
             versions.renewed = false;
-            let over = async {
-                loop {
-                    let idle = lease.last_used() + LONGEST_IDLE;
-                    if idle <= Instant::now() {
-                        return;
-                    }
-                    sleep_until(idle).await;
-                }
-            };
             tokio::select! {
-                () = over => return,
+                () = unused(&lease) => return,
                 () = closed(&connection.stream) => return,
                 () = sleep_until(asked + again) => {}
                 () = versions.changed(&mut mesh, source, between.destination) => {
@@ -94,6 +84,22 @@ pub(super) async fn keep(between: Between, lease: Arc<Lease>, near: Near, lane: 
         () = left => {}
         () = lease.killed.cancelled() => {}
     }
+}
+
+/// Waits until the lease has not been used for as long as a pooled connection may wait.
+async fn unused(lease: &Lease) {
+    loop {
+        let idle = lease.last_used() + LONGEST_IDLE;
+        if idle <= Instant::now() {
+            return;
+        }
+        sleep_until(idle).await;
+    }
+}
+
+/// How long a lease holds before it is asked for anew. A network policy takes effect some time after its change.
+fn term(policies_changed: bool) -> Duration {
+    if policies_changed { SETTLED } else { LONGEST }
 }
 
 /// The NetworkPolicies of both ends' namespaces.
@@ -235,3 +241,44 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a refusal holds.
 const NOT_ASKED_AGAIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::{model::ObjectName, telemetry::ConnectionId};
+
+    fn mk_lease() -> Lease {
+        Lease {
+            id: ConnectionId(1),
+            pod: ObjectName::new("default", "client"),
+            client: Ipv4Addr::LOCALHOST.into(),
+            killed: CancellationToken::new(),
+            state: watch::Sender::new(State::Held),
+            used: 0.into(),
+            made: Instant::now(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_goes_when_it_has_not_been_used_for_thirty_seconds() {
+        let lease = mk_lease();
+        let began = Instant::now();
+        unused(&lease).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
+        lease.touch();
+        let used = Instant::now();
+        let (mut over, later) = (Box::pin(unused(&lease)), Duration::from_secs(20));
+        assert!(timeout(later, &mut over).await.is_err());
+        lease.touch();
+        over.await;
+        let lived = used.elapsed();
+        assert_eq!(lived.as_secs(), 50, "20 s unused, and 30 s more: {lived:?}");
+    }
+
+    #[test]
+    fn a_lease_is_asked_for_anew_after_two_minutes_and_five_seconds_after_a_network_policys_change() {
+        assert_eq!([false, true].map(term), [120, 5].map(Duration::from_secs));
+    }
+}

@@ -1,5 +1,7 @@
 //! Certificates and requests that no good CA signs, although its key might.
 
+use std::time::{Duration, SystemTime};
+
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, PublicKeyData as _, SanType};
 
 use super::{
@@ -13,6 +15,7 @@ struct Forgery {
     uris: &'static [&'static str],
     dns: &'static [&'static str],
     usages: Vec<ExtendedKeyUsagePurpose>,
+    validity: Validity,
 }
 
 impl Forgery {
@@ -21,6 +24,7 @@ impl Forgery {
             uris: &["spiffe://cluster.local/ns/default/sa/default"],
             dns: &["uid-cart.pod.cluster.local"],
             usages: vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+            validity: an_hour(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Forgery {
             .map(|name| SanType::DnsName((*name).try_into().expect("ASCII")));
         params.subject_alt_names = uris.chain(names).collect();
         params.extended_key_usages.clone_from(&self.usages);
+        (params.not_before, params.not_after) = (self.validity.not_before.into(), self.validity.not_after.into());
         params.use_authority_key_identifier_extension = true;
         let key = PodKey::generate().expect("a key");
         let der = ca.authority.sign_params(&params, &key).expect("signed");
@@ -83,6 +88,20 @@ async fn two_uris_or_none_are_refused_at_both_ends() {
         };
         for judged in judged(&forgery).await {
             assert_eq!(refused(&judged), Refused::Invalid(InvalidCertificate::Uris(count)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_presents_a_certificate_that_is_over_or_not_yet_begun_is_refused_at_both_ends() {
+    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    for (not_before, not_after) in [(now - 2 * hour, now - hour), (now + hour, now + 2 * hour)] {
+        let forgery = Forgery {
+            validity: Validity { not_before, not_after },
+            ..Forgery::good()
+        };
+        for judged in judged(&forgery).await {
+            assert_eq!(judged.expect_err("it is not valid").denied(), Denied::PeerNotVerified);
         }
     }
 }
