@@ -223,7 +223,11 @@ impl Meddled {
     }
 }
 
-fn relay(mesh: &Mesh, pod: &Pod, meddle: impl Fn(Way, &mut Segment<'_>) -> Fate + Send + Sync + 'static) -> Relay {
+pub(crate) fn relay(
+    mesh: &Mesh,
+    pod: &Pod,
+    meddle: impl Fn(Way, &mut Segment<'_>) -> Fate + Send + Sync + 'static,
+) -> Relay {
     Relay::start(&mesh.nodes[0], pod, meddle)
 }
 
@@ -259,7 +263,7 @@ fn leave(pair: &mut Pair) {
 }
 
 /// What the agents of this mesh greet with.
-fn mesh_id(pair: &Pair) -> MeshId {
+pub(crate) fn mesh_id(pair: &Pair) -> MeshId {
     let sniffer = Sniffer::start(pair.client.netns(), "eth0");
     pair.talk(Family::V4).unwrap();
     wait::until_some(wait::PATIENCE, "a greeting", || {
@@ -270,7 +274,7 @@ fn mesh_id(pair: &Pair) -> MeshId {
 }
 
 /// Does it for both families at once.
-fn both(check: impl Fn(Family) + Sync) {
+pub(crate) fn both(check: impl Fn(Family) + Sync) {
     thread::scope(|scope| {
         let threads = Family::BOTH.map(|family| {
             scope.spawn({
@@ -284,7 +288,7 @@ fn both(check: impl Fn(Family) + Sync) {
     });
 }
 
-const KIND: u8 = 254;
+pub(crate) const KIND: u8 = 254;
 /// Where the option has the mesh's id and the direction.
 const MESH: std::ops::Range<usize> = 6..10;
 const DIRECTION: usize = 10;

@@ -293,7 +293,7 @@ fn begin(to: SocketAddr) -> Socket {
 }
 
 /// How many TCP sockets of the pod are in this state.
-fn states(pod: &Pod, state: &str) -> usize {
+pub(crate) fn states(pod: &Pod, state: &str) -> usize {
     let text = pod.netns().sh("cat /proc/net/tcp /proc/net/tcp6");
     text.lines()
         .filter(|line| line.split_whitespace().nth(3) == Some(state))
@@ -301,4 +301,4 @@ fn states(pod: &Pod, state: &str) -> usize {
 }
 
 /// `TCP_SYN_SENT` of net/tcp_states.h.
-const SYN_SENT: &str = "02";
+pub(crate) const SYN_SENT: &str = "02";

@@ -274,7 +274,7 @@ fn each_of_thirty_thousand_connections_ends_as_the_policy_of_its_record_says() {
 }
 
 /// How many connections to the server wait for their next stream.
-fn pooled(pair: &Pair, family: Family) -> usize {
+pub(crate) fn pooled(pair: &Pair, family: Family) -> usize {
     let shown = pair.mesh.agents[0].debug(&["conn", "show"]);
     let to = pair.to(family).to_string();
     let waits = |row: &&Value| row["phase"] == "pooled" && row["destination"] == to.as_str();

@@ -177,7 +177,7 @@ fn the_network_between_two_pods_of_a_node_decides_although_their_bytes_pass_in_m
         // What the agent has seen to be possible it asks anew when a NetworkPolicy changes.
         mesh.lab
             .manifests()
-            .apply(&network_policy(to.port(), &format!("{family:?}")));
+            .apply(&network_policy("mesh", to.port(), &format!("{family:?}")));
         wait::until(wait::PATIENCE, "the connection is refused", || {
             talk(&client, &server, family).is_err()
         });
@@ -227,11 +227,11 @@ pub(crate) fn authorization(name: &str, spec: Value) -> Object {
     }))
 }
 
-fn network_policy(port: u16, name: &str) -> Object {
+pub(crate) fn network_policy(namespace: &str, port: u16, name: &str) -> Object {
     Object::new(json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": { "namespace": "mesh", "name": name.to_lowercase() },
+        "metadata": { "namespace": namespace, "name": name.to_lowercase() },
         "spec": { "podSelector": {}, "ingress": [{ "ports": [{ "port": port }] }] },
     }))
 }

@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use crate::{Netns, relay::PACKET_OUTGOING, segment::place_of};
+use crate::{Greeting, Netns, relay::PACKET_OUTGOING, segment::place_of};
 
 /// Remembers the head of each TCP and UDP packet on one interface while it lives.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub struct Packet {
     pub tells: bool,
     /// Whether it begins with a ClientHello of TLS.
     pub hello: bool,
+    /// What it says of the version of TLS, where it is the first of a handshake.
+    pub greeting: Option<Greeting>,
 }
 
 /// The options of a TCP segment.
@@ -150,7 +152,7 @@ impl Packet {
         self.flags.is_none()
     }
 
-    fn parse(frame: &[u8], way: Way, text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(frame: &[u8], way: Way, text: &[u8]) -> Option<Self> {
         let (kind, packet) = (frame.get(12..14)?, frame.get(14..)?);
         let (protocol, addresses, total, head): (u8, [IpAddr; 2], usize, usize) = match kind {
             [0x08, 0x00] => {
@@ -188,6 +190,7 @@ impl Packet {
             options: flags.map_or(Options::NONE, |_| Options::of(segment.get(20..own_head))),
             payload: total.saturating_sub(head + own_head),
             hello: flags.is_some() && segment.get(own_head..).is_some_and(is_client_hello),
+            greeting: flags.and_then(|_| Greeting::of(segment.get(own_head..)?)),
             tells: !text.is_empty() && segment.windows(text.len()).any(|window| window == text),
         })
     }

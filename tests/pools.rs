@@ -1,0 +1,93 @@
+//! Connections between agents that wait for their next stream: how many, for how long, and none where they are off.
+
+use harness::{App, Family, Pod, Talk, wait};
+use serde_json::Value;
+
+use crate::{
+    mesh::Mesh,
+    mtls::{Pair, TEXT, pooled},
+    policy::network_policy,
+};
+
+#[test]
+fn without_a_pool_each_stream_has_a_connection_of_its_own() {
+    let pair = Pair::of(Mesh::start_secured_with(&[], &["--pool", "off"]));
+    for family in Family::BOTH {
+        let before = handshakes(&pair.mesh);
+        for _ in 0..5 {
+            assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+            assert_eq!(pooled(&pair, family), 0);
+        }
+        assert_eq!(handshakes(&pair.mesh) - before, 5.0, "{family:?}");
+    }
+}
+
+#[test]
+fn no_more_connections_wait_for_one_destination_than_the_limit_says() {
+    let pair = Pair::of(Mesh::start_secured_with(&[], &["--lanes", "1"]));
+    let to = pair.to(Family::V4);
+    let streams: Vec<_> = (0..LIMIT + 20).map(|_| pair.client.connect(to).unwrap()).collect();
+    for stream in &streams {
+        assert_eq!(Talk::ask(stream, b"hello").unwrap(), b"hello");
+    }
+    drop(streams);
+    wait::until(wait::PATIENCE, "all streams over", || {
+        pair.mesh.agents[0].records().len() == LIMIT + 20
+    });
+    wait::until(wait::PATIENCE, "as many wait as may", || {
+        pooled(&pair, Family::V4) == LIMIT
+    });
+    // They serve, and what they serve comes back to the same places.
+    assert_eq!(pair.talk(Family::V4).unwrap(), TEXT.as_bytes());
+    assert!(pooled(&pair, Family::V4) <= LIMIT);
+}
+
+#[test]
+fn a_change_of_a_network_policy_of_either_end_flushes_the_pools_between_nodes_and_of_others_does_not() {
+    let mesh = Mesh::start_secured();
+    mesh.lab.manifests().enrolled("other");
+    let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "other/server"));
+    let _app = server.serve(8080, App::Echo);
+    mesh.wait_certified();
+    // That of strangers first: five seconds after a change all goes again.
+    for (namespace, flushes) in [("plain", false), ("mesh", true), ("other", true)] {
+        for family in Family::BOTH {
+            let waits = wait::until_some(wait::PATIENCE, "a connection waits", || {
+                talk(&client, &server, family);
+                ids(&mesh, &server, family).pop()
+            });
+            let before = handshakes(&mesh);
+            mesh.apply(&network_policy(namespace, 8080, &format!("{namespace}-{family:?}")));
+            let kept = || ids(&mesh, &server, family).contains(&waits);
+            if flushes {
+                wait::until(wait::PATIENCE, format!("{namespace} flushes"), || !kept());
+                talk(&client, &server, family);
+                assert!(handshakes(&mesh) > before, "{namespace}");
+            } else {
+                wait::holds(wait::PATIENCE / 20, format!("{namespace} is none of theirs"), kept);
+            }
+        }
+    }
+}
+
+fn talk(client: &Pod, server: &Pod, family: Family) {
+    let stream = client.connect(server.addresses().at(family, 8080)).unwrap();
+    assert_eq!(Talk::ask(&stream, TEXT.as_bytes()).unwrap(), TEXT.as_bytes());
+}
+
+/// The connections to the server that wait.
+fn ids(mesh: &Mesh, server: &Pod, family: Family) -> Vec<Value> {
+    let to = server.addresses().at(family, 8080).to_string();
+    let shown = mesh.agents[0].debug(&["conn", "show"]);
+    let rows = shown.as_array().cloned().unwrap_or_default();
+    let such = |row: &&Value| row["phase"] == "pooled" && row["destination"] == to.as_str();
+    rows.iter().filter(such).map(|row| row["id"].clone()).collect()
+}
+
+/// How many handshakes the client's agent has begun.
+fn handshakes(mesh: &Mesh) -> f64 {
+    mesh.agents[0].metric("weft_tls_handshakes_total", &["side=\"client\""])
+}
+
+/// How many connections may wait for one pod and address in a lane.
+const LIMIT: usize = 256;
