@@ -157,8 +157,7 @@ impl Follower {
                 self.version = None;
                 self.heard = SystemTime::now();
                 self.say(format!("{broken}: there are none until the kind is installed"));
-                self.tell(News::All(Vec::new())).await?;
-                return self.tell(News::Heard).await;
+                return self.tell(News::All(Vec::new())).await;
             }
             _ => {}
         }

@@ -61,7 +61,7 @@ pub(super) async fn follow_at(
     let run = move || {
         runtime.block_on(async {
             let world = World::follow(&api, subjects(&node), Scope::Cluster, pace);
-            Follower::new(world, node, last_known).run(first).await;
+            Follower::new(world, node, last_known).run(first, pace.patience).await;
         });
     };
     thread::Builder::new()
@@ -113,8 +113,8 @@ impl Follower {
     }
 
     /// Runs until nobody listens any more.
-    async fn run(mut self, first: oneshot::Sender<watch::Receiver<Update>>) {
-        self.begin().await;
+    async fn run(mut self, first: oneshot::Sender<watch::Receiver<Update>>, patience: Duration) {
+        self.begin(patience).await;
         let (updates, receiver) = watch::channel(self.first());
         if first.send(receiver).is_err() {
             return;
@@ -128,9 +128,9 @@ impl Follower {
     }
 
     /// Waits until there is something to begin with.
-    async fn begin(&mut self) {
+    async fn begin(&mut self, patience: Duration) {
         let patience = match self.last_known {
-            Some(_) => PATIENCE,
+            Some(_) => patience,
             None => Duration::MAX,
         };
         let complete = async {
@@ -216,8 +216,8 @@ const BATCH: Duration = Duration::from_millis(50);
 /// A batch is at least so many times as long as the last mesh took to build: no storm of changes takes a whole core.
 const LEISURE: u32 = 4;
 
-/// How long the first lists may take where an earlier mesh is known.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How often it is said which lists lack.
 const REMINDER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

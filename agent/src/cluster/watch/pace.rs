@@ -18,6 +18,8 @@ pub(crate) struct Pace {
     pub(crate) shortest: Duration,
     /// The longest.
     pub(crate) longest: Duration,
+    /// How long the first lists may take where an earlier mesh is known.
+    pub(crate) patience: Duration,
 }
 
 /// Growing waits between attempts.
@@ -45,6 +47,7 @@ impl Default for Pace {
             watch: Duration::from_secs(290),
             shortest: Duration::from_millis(200),
             longest: Duration::from_secs(10),
+            patience: Duration::from_secs(5),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Following a server that fails in every way in which servers fail.
 
-mod fake;
+pub(super) mod fake;
 
 use std::time::Duration;
 
@@ -18,12 +18,13 @@ use super::{
 use crate::model::ObjectName;
 
 /// A pace at which nobody has to wait.
-const PACE: Pace = Pace {
+pub(super) const PACE: Pace = Pace {
     answer: Duration::from_secs(10),
     silence: Duration::from_secs(10),
     watch: Duration::from_secs(60),
     shortest: Duration::from_millis(5),
     longest: Duration::from_millis(50),
+    patience: Duration::from_millis(50),
 };
 
 const NODES: &str = "nodes";

@@ -138,7 +138,10 @@ impl Told {
 
     fn take(&mut self, kind: Kind, news: News, changed: &mut Changed) {
         match news {
-            News::All(entries) => self.replace(kind, entries, changed),
+            News::All(entries) => {
+                changed.contact |= self.lost.remove(&kind).is_some();
+                self.replace(kind, entries, changed);
+            }
             News::Put(entry) => self.put(entry, changed),
             News::Gone(key) => self.remove(&key, changed),
             News::Heard => changed.contact |= self.lost.remove(&kind).is_some(),

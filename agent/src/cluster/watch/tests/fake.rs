@@ -29,7 +29,7 @@ use tokio::{
 use crate::cluster::api::ApiServer;
 
 /// A server, which ends with it.
-pub(super) struct Fake {
+pub(in crate::cluster::watch) struct Fake {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     accepting: JoinHandle<()>,
@@ -37,7 +37,7 @@ pub(super) struct Fake {
 
 /// What the next requests for a kind meet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(in crate::cluster::watch) enum Fault {
     /// Nothing bad.
     Nothing,
     /// A status instead of an answer.
@@ -79,7 +79,7 @@ struct Pieces(UnboundedReceiver<Piece>);
 
 impl Fake {
     /// Starts a server which knows these kinds, and serves lists as streams.
-    pub(super) async fn start(kinds: &[&str]) -> Self {
+    pub(in crate::cluster::watch) async fn start(kinds: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
@@ -112,7 +112,7 @@ impl Fake {
         }
     }
 
-    pub(super) fn client(&self) -> ApiServer {
+    pub(in crate::cluster::watch) fn client(&self) -> ApiServer {
         let mut config = Config::new(format!("http://{}", self.address).parse().unwrap());
         config.default_retry = false;
         ApiServer {
@@ -121,7 +121,7 @@ impl Fake {
     }
 
     /// Creates or changes an object, and tells of it.
-    pub(super) fn put(&self, plural: &str, object: Json) {
+    pub(in crate::cluster::watch) fn put(&self, plural: &str, object: Json) {
         let mut state = self.state.lock().unwrap();
         let object = state.versioned(object);
         let kind = state.kinds.get_mut(plural).unwrap();
@@ -130,7 +130,7 @@ impl Fake {
     }
 
     /// Removes an object, and tells of it.
-    pub(super) fn delete(&self, plural: &str, name: &str) {
+    pub(in crate::cluster::watch) fn delete(&self, plural: &str, name: &str) {
         let mut state = self.state.lock().unwrap();
         let object = state.kinds.get_mut(plural).unwrap().objects.remove(name).unwrap();
         let object = state.versioned(object);
@@ -138,14 +138,18 @@ impl Fake {
     }
 
     /// Changes what is stored without a word to those who watch.
-    pub(super) fn change_unseen(&self, plural: &str, change: impl FnOnce(&mut BTreeMap<String, Json>)) {
+    pub(in crate::cluster::watch) fn change_unseen(
+        &self,
+        plural: &str,
+        change: impl FnOnce(&mut BTreeMap<String, Json>),
+    ) {
         let mut state = self.state.lock().unwrap();
         state.version += 1;
         change(&mut state.kinds.get_mut(plural).unwrap().objects);
     }
 
     /// Installs a kind.
-    pub(super) fn install(&self, plural: &str) {
+    pub(in crate::cluster::watch) fn install(&self, plural: &str) {
         self.state
             .lock()
             .unwrap()
@@ -154,18 +158,23 @@ impl Fake {
     }
 
     /// Lets the next requests for a kind fail.
-    pub(super) fn fail(&self, plural: &str, faults: impl IntoIterator<Item = Fault>) {
+    pub(in crate::cluster::watch) fn fail(&self, plural: &str, faults: impl IntoIterator<Item = Fault>) {
         let mut state = self.state.lock().unwrap();
         state.kinds.get_mut(plural).unwrap().faults.extend(faults);
     }
 
+    /// Lets no further request for a kind fail.
+    pub(in crate::cluster::watch) fn fail_no_more(&self, plural: &str) {
+        self.state.lock().unwrap().kinds.get_mut(plural).unwrap().faults.clear();
+    }
+
     /// Refuses streaming lists from now on.
-    pub(super) fn refuse_streams(&self) {
+    pub(in crate::cluster::watch) fn refuse_streams(&self) {
         self.state.lock().unwrap().streams = false;
     }
 
     /// Sends raw bytes to all who watch a kind.
-    pub(super) fn send(&self, plural: &str, text: &str) {
+    pub(in crate::cluster::watch) fn send(&self, plural: &str, text: &str) {
         let state = self.state.lock().unwrap();
         for watch in &state.kinds[plural].watches {
             let _ = watch.send(Ok(Bytes::from(text.to_owned())));
@@ -173,12 +182,12 @@ impl Fake {
     }
 
     /// Sends an event to all who watch a kind.
-    pub(super) fn send_event(&self, plural: &str, kind: &str, object: &Json) {
+    pub(in crate::cluster::watch) fn send_event(&self, plural: &str, kind: &str, object: &Json) {
         self.send(plural, &format!("{}\n", json!({"type": kind, "object": object})));
     }
 
     /// Breaks the connections of all who watch a kind.
-    pub(super) fn break_off(&self, plural: &str) {
+    pub(in crate::cluster::watch) fn break_off(&self, plural: &str) {
         let mut state = self.state.lock().unwrap();
         for watch in state.kinds.get_mut(plural).unwrap().watches.drain(..) {
             let _ = watch.send(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -186,7 +195,7 @@ impl Fake {
     }
 
     /// The paths that were asked for since the last time.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::cluster::watch) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
 }
