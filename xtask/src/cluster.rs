@@ -1,6 +1,7 @@
 //! `cargo xtask cluster`: a real Kubernetes of two simulated nodes, without a container engine and without downloads of
 //! anything ready-made.
 
+mod check;
 mod load;
 mod up;
 
@@ -8,12 +9,20 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use cluster::Cluster as TwoNodes;
 
+use crate::{
+    image::Which,
+    test::{Tally, Test},
+    timing::Timing,
+};
+
 /// Run a real two-node Kubernetes on this machine, and the tests on it
 ///
 /// Each node has network, PID, mount and cgroup namespaces of its own, with a containerd, a kubelet and a kube-proxy; pods
 /// and services have IPv4 and IPv6. The programs are built from pinned Go modules: more than ten minutes the first time.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  cargo xtask cluster up\n  cargo xtask cluster load\n  cargo xtask cluster down")]
+#[command(
+    after_help = "Examples:\n  cargo xtask cluster up\n  cargo xtask cluster load\n  cargo xtask cluster test\n  cargo xtask cluster down"
+)]
 pub(crate) struct Cluster {
     #[command(subcommand)]
     command: Command,
@@ -23,6 +32,7 @@ pub(crate) struct Cluster {
 enum Command {
     Up(up::Up),
     Load(load::Load),
+    Test(check::Check),
     /// End the cluster and remove all that it made
     Down(Name),
 }
@@ -35,6 +45,22 @@ struct Name {
     name: String,
 }
 
+/// Brings a cluster of its own up, runs all tests on it, and takes it down, as before a merge.
+///
+/// No test asks for Weft's own image yet, which takes minutes to build.
+pub(crate) fn run(timing: &mut Timing) -> Result<Tally> {
+    let name = Name { name: "ci".to_owned() };
+    let cluster = name.cluster()?;
+    timing.step("cluster up", || up::start(&mut Timing::default(), &cluster, false))?;
+    let tally = timing
+        .step("cluster load", || {
+            load::load(&mut Timing::default(), &name, &[Which::Sample])
+        })
+        .and_then(|()| timing.step("cluster test", || check::tests(&name, &Test::all())));
+    timing.step("cluster down", || cluster.down())?;
+    tally
+}
+
 // === impl Cluster ===
 
 impl Cluster {
@@ -42,6 +68,7 @@ impl Cluster {
         match self.command {
             Command::Up(up) => up.run(),
             Command::Load(load) => load.run(),
+            Command::Test(check) => check.run(),
             Command::Down(name) => name.cluster()?.down(),
         }
     }

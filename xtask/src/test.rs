@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use self::tally::Tally;
+pub(crate) use self::tally::Tally;
 use crate::{
     build::{self, Profile},
     process,
@@ -92,7 +92,7 @@ pub(crate) fn run(timing: &mut Timing, test: &Test, skip_list: SkipList) -> Resu
 }
 
 /// Runs cargo's tests to the end, showing what they print, and counts.
-fn tests(mut cargo: Command, test: &Test, arguments: &[&str]) -> Result<Tally> {
+pub(crate) fn tests(mut cargo: Command, test: &Test, arguments: &[&str]) -> Result<Tally> {
     cargo
         .args(["--no-fail-fast", "--"])
         .args(arguments)

@@ -1,6 +1,6 @@
 //! A simulated machine: network, mount, PID and cgroup namespaces of its own, and daemons in them.
 //!
-//! Its first process is a `cluster-machine` (see [`crate::boot`]). When that ends, the kernel ends all others of the
+//! Its first process is a `cluster-machine` (see [`crate::boot()`]). When that ends, the kernel ends all others of the
 //! machine, and what was mounted in it is gone.
 
 use std::{

@@ -1,0 +1,33 @@
+//! A node whose power is cut comes back with its pods. Only on the simulated cluster: no other is ours to cut.
+
+use harness::{skip, wait};
+
+use crate::{
+    workload::Pod,
+    world::{PATIENCE, World, simulated},
+};
+
+#[test]
+fn pods_come_back_when_their_node_is_started_again() {
+    let Some(cluster) = simulated() else {
+        skip!("the cluster is not simulated");
+    };
+    let world = World::new();
+    world.start(&[Pod::new("server").on("node-2")]);
+    let restarts = || {
+        let statuses = world.get(&["pod", "server"])["status"]["containerStatuses"].clone();
+        (statuses[0]["restartCount"].as_u64(), statuses[0]["ready"].as_bool())
+    };
+    assert_eq!(restarts(), (Some(0), Some(true)));
+
+    let node = cluster
+        .nodes()
+        .unwrap()
+        .into_iter()
+        .find(|node| node.name == "node-2")
+        .unwrap();
+    node.machine.kill().unwrap();
+    assert_eq!(node.machine.first_process(), None);
+    cluster.restart(&node.machine).unwrap();
+    wait::until(PATIENCE, "the pod ready again", || restarts() == (Some(1), Some(true)));
+}
