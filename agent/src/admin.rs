@@ -16,14 +16,17 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 
 pub use request::{Readiness, Request};
 
-use self::{http::serve, port::Port, socket::Socket};
-use crate::telemetry::Exposition;
+use self::{http::serve, port::Port};
+use crate::{
+    net::{RootSocket, RootSocketError},
+    telemetry::Exposition,
+};
 
 /// The two places at which the agent answers, bound and not served yet.
 #[derive(Debug)]
 pub struct Admin {
     port: TcpListener,
-    socket: Socket,
+    socket: RootSocket,
 }
 
 /// Why the agent cannot answer.
@@ -38,19 +41,8 @@ pub enum AdminError {
         source: io::Error,
     },
     /// The socket cannot be had.
-    #[error("cannot listen at {}", path.display())]
-    Socket {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another agent answers at the socket.
-    #[error("another agent answers at {}", path.display())]
-    Taken {
-        /// The socket's path.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    Socket(#[from] RootSocketError),
 }
 
 // === impl Admin ===
@@ -61,7 +53,7 @@ impl Admin {
         let port = TcpListener::bind(address).await;
         Ok(Self {
             port: port.map_err(|source| AdminError::Port { address, source })?,
-            socket: Socket::bind(socket)?,
+            socket: RootSocket::bind(socket)?,
         })
     }
 

@@ -1,14 +1,7 @@
-//! The unix socket: what only root may see and do.
+//! What only root may see and do: the questions that the unix socket takes.
 
 use std::{
     convert::Infallible,
-    fs::{self, DirBuilder},
-    io,
-    os::unix::{
-        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
-        net::UnixStream as StdUnixStream,
-    },
-    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -19,77 +12,17 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Frame, Incoming},
 };
-use nix::sys::stat::{Mode, fchmod};
-use socket2::{Domain, SockAddr, Type};
-use tokio::{
-    net::{UnixListener, UnixStream, unix},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 use super::{
-    AdminError, Request as Question,
+    Request as Question,
     http::{Answer, ask, json, text},
 };
 use crate::telemetry::{ConnectionId, Refusal};
 
-/// The socket, whose file goes with it.
-#[derive(Debug)]
-pub(super) struct Socket {
-    listener: UnixListener,
-    path: PathBuf,
-    inode: u64,
-}
-
 /// An endless answer: a line of JSON for each connection that is refused.
 #[derive(Debug)]
 struct Lines(mpsc::Receiver<Refusal>);
-
-// === impl Socket ===
-
-impl Socket {
-    /// Takes a path unless somebody answers there; what a dead agent has left is replaced.
-    pub(super) fn bind(path: PathBuf) -> Result<Self, AdminError> {
-        if StdUnixStream::connect(&path).is_ok() {
-            return Err(AdminError::Taken { path });
-        }
-        match Self::replace(&path) {
-            Ok((listener, inode)) => Ok(Self { listener, path, inode }),
-            Err(source) => Err(AdminError::Socket { path, source }),
-        }
-    }
-
-    pub(super) async fn accept(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
-        self.listener.accept().await
-    }
-
-    fn replace(path: &Path) -> io::Result<(UnixListener, u64)> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        match fs::symlink_metadata(path) {
-            Ok(left) if left.file_type().is_socket() => fs::remove_file(path)?,
-            Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        // The file gets the mode that the socket has before (`unix_bind_bsd`): at no moment may others connect.
-        fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        socket.listen(BACKLOG)?;
-        let inode = fs::symlink_metadata(path)?.ino();
-        Ok((UnixListener::from_std(socket.into())?, inode))
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // A successor may have put its own there.
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
 
 // === impl Lines ===
 
@@ -147,5 +80,3 @@ async fn explain(query: Option<&str>, requests: &mpsc::Sender<Question>) -> Resu
     let explained = explained.map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
     Ok(json(&explained))
 }
-
-const BACKLOG: i32 = 64;

@@ -142,7 +142,10 @@ async fn a_socket_is_replaced_only_where_nobody_answers() {
 
     let second = Admin::bind(any_port(), path.clone()).await;
 
-    assert!(matches!(second, Err(AdminError::Taken { .. })), "{second:?}");
+    assert!(
+        matches!(second, Err(AdminError::Socket(RootSocketError::Taken { .. }))),
+        "{second:?}"
+    );
     UnixStream::connect(&path).unwrap();
     drop(replaced);
     assert!(!path.exists());
@@ -156,7 +159,10 @@ async fn what_is_no_socket_is_left_alone() {
 
     let bound = Admin::bind(any_port(), path.clone()).await;
 
-    assert!(matches!(bound, Err(AdminError::Socket { .. })), "{bound:?}");
+    assert!(
+        matches!(bound, Err(AdminError::Socket(RootSocketError::Socket { .. }))),
+        "{bound:?}"
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 

@@ -9,7 +9,7 @@ use std::{
         fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process,
     sync::{Arc, OnceLock},
 };
@@ -61,15 +61,35 @@ impl NetNs {
             return Err(not_a_namespace());
         }
         let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(failed)?;
-        if kind(&file).map_err(failed)? != CloneFlags::CLONE_NEWNET {
-            return Err(not_a_namespace());
+        Self::of(file).map_err(failed)?.ok_or_else(not_a_namespace)
+    }
+
+    /// Takes a descriptor that another process has opened and passed on: its path may mean nothing here.
+    pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, NetError> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
+        let found = match fstatfs(&descriptor) {
+            Ok(status) if status.filesystem_type() == NSFS_MAGIC => Self::of(descriptor.into()),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        match found {
+            Ok(Some(netns)) => Ok(netns),
+            Ok(None) => Err(NetError::NotANamespace { path }),
+            Err(source) => Err(NetError::Open { path, source }),
         }
-        let inode = file.metadata().map_err(failed)?.ino();
-        Ok(Self(Arc::new(Handle {
+    }
+
+    /// None for a namespace of another kind.
+    fn of(file: File) -> io::Result<Option<Self>> {
+        if kind(&file)? != CloneFlags::CLONE_NEWNET {
+            return Ok(None);
+        }
+        let inode = file.metadata()?.ino();
+        Ok(Some(Self(Arc::new(Handle {
             fd: file.into(),
             inode,
             cookie: OnceLock::new(),
-        })))
+        }))))
     }
 
     /// The namespace of the calling thread.
