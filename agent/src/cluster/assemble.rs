@@ -11,7 +11,7 @@ use super::{
     slices::Backends,
 };
 use crate::model::{
-    self, Contents, Exemption, MeshConfig, NotEnrolled, ObjectName, Ranges, Roster, RosterPod, Service,
+    self, Contents, Exemption, MeshConfig, NotEnrolled, ObjectName, OnAgentFailure, Ranges, Roster, RosterPod, Service,
 };
 
 /// The service by which pods reach the API server, never captured.
@@ -40,6 +40,12 @@ pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
             .map(|(name, pod)| Arc::new(local_pod(objects, name, pod)))
             .collect(),
         exemptions: exemptions(&services),
+        failing_closed: objects
+            .namespaces
+            .iter()
+            .filter(|(_, namespace)| namespace.on_agent_failure == OnAgentFailure::Closed)
+            .map(|(name, _)| Arc::clone(name))
+            .collect(),
         policies: policies(objects, &backends, &services, node),
         services,
     }

@@ -1,7 +1,7 @@
 //! The mesh as one agent sees it at one moment, and what an address is in it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -9,7 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Endpoint, MtlsMode, ObjectName, Pod, PodUid, Policies, Ranges, Service, ServicePort, Transport,
+    Candidates, Endpoint, MtlsMode, ObjectName, OnAgentFailure, Pod, PodUid, Policies, Ranges, Service, ServicePort,
+    Transport,
     index::Index,
     policy::{Compiled, Given},
 };
@@ -31,6 +32,8 @@ pub struct Mesh {
     pub services: BTreeMap<ObjectName, Arc<Service>>,
     /// Addresses whose connections are never captured, beside those that [`agent_common`] fixes.
     pub exemptions: Vec<Exemption>,
+    /// The namespaces whose label has their pods fail closed.
+    pub failing_closed: BTreeSet<Arc<str>>,
     /// The policies, as written.
     pub policies: Policies,
     index: Index,
@@ -54,6 +57,8 @@ pub struct Contents {
     pub services: Vec<Arc<Service>>,
     /// See [`Mesh::exemptions`].
     pub exemptions: Vec<Exemption>,
+    /// See [`Mesh::failing_closed`].
+    pub failing_closed: BTreeSet<Arc<str>>,
     /// See [`Mesh::policies`].
     pub policies: Policies,
 }
@@ -138,6 +143,7 @@ impl Mesh {
             pods,
             services,
             exemptions,
+            failing_closed,
             policies,
         } = contents;
         let services = services
@@ -159,6 +165,7 @@ impl Mesh {
             pods,
             services,
             exemptions,
+            failing_closed,
             policies,
             index,
             compiled,
@@ -185,6 +192,7 @@ impl Mesh {
             || next.zone != self.zone
             || next.config != self.config
             || next.exemptions != self.exemptions
+            || next.failing_closed != self.failing_closed
             || next.policies != self.policies
             || next.pods != self.pods
             || next.services != self.services;
@@ -201,6 +209,7 @@ impl Mesh {
             pods: self.compiled.given().collect(),
             services: self.services.values().cloned().collect(),
             exemptions: self.exemptions.clone(),
+            failing_closed: self.failing_closed.clone(),
             policies: self.policies.clone(),
         }
     }
@@ -216,6 +225,18 @@ impl Mesh {
     /// The endpoint or local pod behind an address, where the address tells; its own port need not be this one.
     pub fn endpoint_at(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
         self.index.endpoint_at(address)
+    }
+
+    /// The namespaces whose label takes their pods in, each with what happens to a pod of which nothing else is known
+    /// while the agent is away: it may be one of those for which a policy is Strict.
+    pub fn enrolled_namespaces(&self) -> BTreeMap<Arc<str>, OnAgentFailure> {
+        let closed = |name: &Arc<str>| self.failing_closed.contains(name) || self.may_be_strict(name);
+        let names = self.policies.enrolled_namespaces.iter();
+        let with_failure = |name: &Arc<str>| match closed(name) {
+            true => (Arc::clone(name), OnAgentFailure::Closed),
+            false => (Arc::clone(name), OnAgentFailure::Open),
+        };
+        names.map(with_failure).collect()
     }
 
     /// The pod of this node that has this address for itself.

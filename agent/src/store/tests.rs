@@ -64,6 +64,7 @@ fn mk_mesh() -> Mesh {
     };
     Mesh::new(Contents {
         exemptions: vec![Exemption(mk_address("10.96.0.2:443"))],
+        failing_closed: ["default".into()].into(),
         policies: mk_written_policies(),
         ..mk_contents(vec![pod, out], vec![service], crate::model::Policies::default())
     })
@@ -180,8 +181,8 @@ fn what_is_not_understood_is_discarded() {
     let write = |text: &str| fs::write(store.file(), text).unwrap();
     write(&whole[..whole.len() / 2]);
     assert_eq!(error(&store), "FILE is not what an agent writes");
-    write(&whole.replace("\"version\":1", "\"version\":2"));
-    assert_eq!(error(&store), "FILE is of version 2, and this weft reads 1");
+    write(&whole.replace("\"version\":2", "\"version\":3"));
+    assert_eq!(error(&store), "FILE is of version 3, and this weft reads 2");
     write(&whole.replace("Sandboxed", "Boxed"));
     assert_eq!(error(&store), "FILE is not what an agent writes");
     for (from, to) in [("\"plaintext_from\"", "\"plaintext_of\""), ("\"zone\":\"zone-a\",", "")] {

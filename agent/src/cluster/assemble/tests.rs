@@ -62,6 +62,7 @@ fn the_namespace_decides_enrolment_and_failure() {
         (pod.enrolment, pod.on_agent_failure),
         (Enrolment::Out(NotEnrolled::NoLabel), OnAgentFailure::Open)
     );
+    assert_eq!(assembled(&objects).enrolled_namespaces(), [].into());
     let namespace = Namespace {
         enrols: Some(MeshLabel::Enabled),
         on_agent_failure: OnAgentFailure::Closed,
@@ -71,6 +72,10 @@ fn the_namespace_decides_enrolment_and_failure() {
     assert_eq!(
         (pod.enrolment, pod.on_agent_failure),
         (Enrolment::Enrolled, OnAgentFailure::Closed)
+    );
+    assert_eq!(
+        assembled(&objects).enrolled_namespaces(),
+        [("default".into(), OnAgentFailure::Closed)].into()
     );
 }
 

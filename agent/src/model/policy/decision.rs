@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Caller, PolicyId, PortAuthentication, clause::Held, held::PodPolicies};
+use super::{Caller, PolicyId, PortAuthentication, Target, clause::Held, held::PodPolicies};
 use crate::model::{Endpoint, Mesh, Pod};
 
 /// What the policies of a pod say of a connection.
@@ -76,6 +76,18 @@ impl Mesh {
     /// Whether plaintext is refused on some port of a local pod.
     pub fn is_strict_anywhere(&self, pod: &Pod) -> bool {
         self.compiled.of(&pod.uid).is_some_and(PodPolicies::is_strict_anywhere)
+    }
+
+    /// Whether plaintext is refused on some port of some pod of an enrolled namespace, as far as one can know without the
+    /// pods.
+    pub(in crate::model) fn may_be_strict(&self, namespace: &str) -> bool {
+        let targets_services = |target: &Target| matches!(target, Target::Services(_));
+        self.compiled.remote().may_be_strict(namespace)
+            || self.policies.authentication.iter().any(|policy| {
+                *policy.name.namespace == *namespace
+                    && targets_services(&policy.target)
+                    && policy.mtls.is_strict_anywhere()
+            })
     }
 
     /// How peers of a local pod prove who they are on one of its ports, and which policies say so.

@@ -73,6 +73,12 @@ impl Remote {
         let mtls = targeted.map_or(&namespace.mtls, |mtls| &**mtls);
         mtls.at(port).is_strict() || namespace.strict_for_some.iter().any(|ports| ports.contains(port))
     }
+
+    /// Whether a pod of an enrolled namespace may refuse plaintext by a policy for all pods or by its labels.
+    pub(super) fn may_be_strict(&self, namespace: &str) -> bool {
+        let namespace = self.namespaces.get(namespace).unwrap_or(&self.enrolled);
+        namespace.mtls.is_strict_anywhere() || !namespace.strict_for_some.is_empty()
+    }
 }
 
 // === impl Namespace ===

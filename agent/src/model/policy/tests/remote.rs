@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{
     Contents, Endpoint, Enrolment, MeshConfig,
     MtlsMode::*,
-    NotEnrolled, PodUid, Service, ServicePort,
+    NotEnrolled, OnAgentFailure, PodUid, Service, ServicePort,
     sample::{mk_endpoint, mk_pod, mk_port, mk_service},
 };
 
@@ -194,4 +194,31 @@ fn what_is_not_understood_is_strict() {
         name: ObjectName::new("default", "p"),
     }];
     assert!(Mesh::new(undecodable).requires_mtls(&mk_endpoint("10.0.1.1:8080"), 8080));
+}
+
+#[test]
+fn a_namespace_one_of_whose_pods_may_be_strict_fails_closed_while_nothing_is_known_of_a_pod() {
+    let failure = |contents: Contents| Mesh::new(contents).enrolled_namespaces()["default"];
+    assert_eq!(failure(contents(vec![])), OnAgentFailure::Open);
+    assert_eq!(
+        failure(contents(vec![mk_authentication("p", Permissive)])),
+        OnAgentFailure::Open
+    );
+    let selector = Target::Selector([("app".to_owned(), "web".to_owned())].into());
+    for target in [Target::All, selector, service("web", Some("http"))] {
+        assert_eq!(failure(contents(vec![strict(target)])), OnAgentFailure::Closed);
+    }
+    let closed = Contents {
+        failing_closed: ["default".into()].into(),
+        ..contents(vec![])
+    };
+    assert_eq!(failure(closed), OnAgentFailure::Closed);
+    let mesh_wide = Contents {
+        config: MeshConfig {
+            mtls: Strict,
+            ..MeshConfig::default()
+        },
+        ..contents(vec![])
+    };
+    assert_eq!(failure(mesh_wide), OnAgentFailure::Closed);
 }
