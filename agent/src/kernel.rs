@@ -20,6 +20,7 @@ mod drops;
 mod error;
 pub mod feature;
 mod half;
+mod hear;
 mod heartbeat;
 mod hold;
 pub mod inspect;
@@ -35,6 +36,7 @@ mod programs;
 mod ring;
 mod routing;
 mod run;
+mod sandbox;
 mod silence;
 mod status;
 
@@ -54,6 +56,8 @@ pub use error::KernelError;
 pub use hold::Hold;
 pub use maps::Counters;
 pub use routing::{Drift, drift, remove};
+pub use run::Inputs;
+pub use sandbox::{ContainerId, Sandbox, SandboxNews};
 pub use status::{PodStatus, Status};
 
 use self::{
@@ -69,6 +73,7 @@ use self::{
     pins::{NodePins, Pins as _},
     plaintext::Looked,
     programs::NodePrograms,
+    sandbox::Sandboxes,
 };
 use crate::{
     model::PodUid,
@@ -90,6 +95,8 @@ pub struct Kernel {
     pinned: BTreeSet<PodUid>,
     /// Pods that cannot be captured at the moment.
     waiting: BTreeMap<PodUid, Waiting>,
+    /// What the container runtime has told.
+    sandboxes: Arc<Sandboxes>,
     /// Namespaces whose rules and routes somebody needs, and how many do.
     holds: BTreeMap<Cookie, (NetNs, usize)>,
     /// Of the mesh that was read last.
@@ -153,6 +160,7 @@ impl Kernel {
             captures: BTreeMap::new(),
             pinned,
             waiting: BTreeMap::new(),
+            sandboxes: Arc::default(),
             holds: BTreeMap::new(),
             generation: 0,
             udp_egress: UdpEgress::default(),

@@ -53,7 +53,7 @@ impl Kernel {
             self.adjust(&uid, terms);
         }
         self.waiting.retain(|uid, _| desired.pods.contains_key(uid));
-        let namespaces = Namespaces::default();
+        let namespaces = Namespaces::new(&self.sandboxes);
         // Nobody waits for those who leave but a pod that takes over the namespace of one.
         let (heirs, others): (Vec<_>, Vec<_>) = capture
             .into_iter()
@@ -73,7 +73,7 @@ impl Kernel {
 
     /// Ends the captures of pods whose namespace is another than before: the next reconciliation begins anew.
     pub(super) async fn end_moved(&mut self, desired: &Desired, changes: &mpsc::Sender<Change>) -> Result<(), Stopped> {
-        let namespaces = Namespaces::default();
+        let namespaces = Namespaces::new(&self.sandboxes);
         let moved: Vec<(PodUid, Departure)> = self
             .captures
             .iter()
@@ -87,7 +87,7 @@ impl Kernel {
     }
 
     /// Follows what a pod's namespace says of its addresses.
-    pub(super) async fn follow(
+    pub(super) async fn follow_addresses(
         &mut self,
         moved: Moved,
         desired: &Desired,
@@ -217,6 +217,7 @@ impl Kernel {
 
     fn try_capture(&mut self, pod: Arc<Pod>, namespaces: &Namespaces, tell: &Tell) -> Result<Change, CaptureError> {
         let netns = namespaces.of(&pod)?;
+        let pod = self.sandboxes.completed(pod);
         let cookie = netns.cookie()?;
         if cookie == self.host {
             return Err(CaptureError::HostNamespace);

@@ -105,7 +105,7 @@ impl Kernel {
             return;
         };
         // A namespace that is not found any longer has taken its rules and routes with it.
-        if let Ok(netns) = Namespaces::default().of(pod)
+        if let Ok(netns) = Namespaces::new(&self.sandboxes).of(pod)
             && netns.cookie().ok() == cookie
         {
             said("Rules and routes of a pod cannot be removed", super::remove(&netns));

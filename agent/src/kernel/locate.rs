@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::error::CaptureError;
+use super::{error::CaptureError, sandbox::Sandboxes};
 use crate::{
     model::Pod,
     net::{NetError, NetNs, PodProcesses},
@@ -17,7 +17,10 @@ use crate::{
 
 /// The namespaces of pods at one moment: processes are looked through at most once.
 #[derive(Default)]
-pub(super) struct Namespaces(OnceCell<PodProcesses>);
+pub(super) struct Namespaces {
+    sandboxes: Arc<Sandboxes>,
+    processes: OnceCell<PodProcesses>,
+}
 
 /// A pod that cannot be captured at the moment.
 pub(super) struct Waiting {
@@ -29,8 +32,27 @@ pub(super) struct Waiting {
 // === impl Namespaces ===
 
 impl Namespaces {
-    /// Finds a pod's namespace: at the path of its annotation, else by its processes.
+    /// What the runtime has told goes before what is found.
+    pub(super) fn new(sandboxes: &Arc<Sandboxes>) -> Self {
+        Self {
+            sandboxes: Arc::clone(sandboxes),
+            processes: OnceCell::new(),
+        }
+    }
+
+    /// Finds a pod's namespace: as the runtime has told it, else at the path of its annotation, else by its processes.
     pub(super) fn of(&self, pod: &Pod) -> Result<NetNs, CaptureError> {
+        if let Some(netns) = self.sandboxes.netns(&pod.uid) {
+            return Ok(netns.clone());
+        }
+        let found = self.find(pod)?;
+        if self.sandboxes.has_ended(&pod.uid, &found) {
+            return Err(CaptureError::NoNamespace);
+        }
+        Ok(found)
+    }
+
+    fn find(&self, pod: &Pod) -> Result<NetNs, CaptureError> {
         match &pod.netns {
             Some(path) => NetNs::open(path).map_err(|error| match error {
                 // A path exists for a moment before the namespace is mounted on it.
@@ -47,6 +69,9 @@ impl Namespaces {
 
     /// Whether a pod is still in the namespace in which it was found.
     pub(super) fn still(&self, pod: &Pod, netns: &NetNs) -> bool {
+        if let Some(told) = self.sandboxes.netns(&pod.uid) {
+            return told == netns;
+        }
         match &pod.netns {
             Some(path) => fs::metadata(path).is_ok_and(|place| place.ino() == netns.inode()),
             None => match self.of(pod) {
@@ -59,11 +84,11 @@ impl Namespaces {
     }
 
     fn processes(&self) -> Result<&PodProcesses, NetError> {
-        match self.0.get() {
+        match self.processes.get() {
             Some(processes) => Ok(processes),
             None => {
                 let processes = PodProcesses::scan()?;
-                Ok(self.0.get_or_init(|| processes))
+                Ok(self.processes.get_or_init(|| processes))
             }
         }
     }

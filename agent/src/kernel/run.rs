@@ -14,8 +14,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Kernel, Readers, apply::said, capture::Tell, desired::Desired};
-use crate::model::Mesh;
+use super::{Change, Kernel, Readers, SandboxNews, apply::said, capture::Tell, desired::Desired};
+use crate::model::{Mesh, PodUid};
+
+/// What the room follows.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The mesh.
+    pub mesh: watch::Receiver<Arc<Mesh>>,
+    /// By which id its agents greet each other.
+    pub mesh_id: watch::Receiver<Option<MeshId>>,
+    /// What the container runtime says of pods' sandboxes.
+    pub sandboxes: mpsc::Receiver<SandboxNews>,
+}
 
 /// Nobody wants to know of changes any longer: the agent ends.
 #[derive(Clone, Copy, Debug)]
@@ -43,29 +54,27 @@ impl Kernel {
     ///
     /// A mesh of generation 0 is none: nothing is done before the first real one. While the mesh's id is not known, the
     /// last one known holds, that of an agent before this one among them; without any nobody is greeted.
-    pub async fn run(
-        mut self,
-        mut mesh: watch::Receiver<Arc<Mesh>>,
-        mut mesh_id: watch::Receiver<Option<MeshId>>,
-        changes: mpsc::Sender<Change>,
-        stop: CancellationToken,
-    ) {
+    pub async fn run(mut self, mut inputs: Inputs, changes: mpsc::Sender<Change>, stop: CancellationToken) {
         let mut beside = JoinSet::new();
         tokio::select! {
             () = stop.cancelled() => {}
-            _stopped = self.follow_mesh(&mut mesh, &mut mesh_id, &changes, &mut beside) => {}
+            _stopped = self.follow(&mut inputs, &changes, &mut beside) => {}
         }
         beside.shutdown().await;
         self.suspend().await;
     }
 
-    async fn follow_mesh(
+    async fn follow(
         &mut self,
-        mesh: &mut watch::Receiver<Arc<Mesh>>,
-        mesh_id: &mut watch::Receiver<Option<MeshId>>,
+        inputs: &mut Inputs,
         changes: &mpsc::Sender<Change>,
         beside: &mut JoinSet<()>,
     ) -> Result<(), Stopped> {
+        let Inputs {
+            mesh,
+            mesh_id,
+            sandboxes,
+        } = inputs;
         let (moved, mut moves) = mpsc::unbounded_channel();
         let (released, mut releases) = mpsc::unbounded_channel();
         let tell = Tell { moved, released };
@@ -98,7 +107,11 @@ impl Kernel {
                 }
                 id = next(mesh_id) => self.greet_as(id),
                 Some(moved) = moves.recv() => {
-                    self.follow(moved, &desired, changes).await?;
+                    self.follow_addresses(moved, &desired, changes).await?;
+                    self.reconcile(&desired, changes, &tell).await?;
+                }
+                Some(news) = sandboxes.recv() => {
+                    self.hear(news, &desired, changes).await?;
                     self.reconcile(&desired, changes, &tell).await?;
                 }
                 Some(released) = releases.recv() => self.released(released),
@@ -120,6 +133,8 @@ impl Kernel {
         self.generation = mesh.generation;
         let desired = Desired::of(mesh);
         self.udp_egress = desired.udp_egress;
+        let has = |uid: &PodUid| desired.pods.contains_key(uid) || desired.others.contains_key(uid);
+        Arc::make_mut(&mut self.sandboxes).follow(has);
         desired
     }
 
