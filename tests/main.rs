@@ -5,6 +5,7 @@ mod api_server;
 mod balancers;
 mod capture;
 mod certificates;
+mod cni;
 mod copy;
 mod counts;
 mod debug;

@@ -5,6 +5,7 @@ mod answers;
 mod ca;
 mod capture;
 mod certificates;
+mod cni;
 mod doors;
 mod drops;
 mod events;
@@ -29,7 +30,7 @@ use crate::{
         policy::{self, PolicyArgs},
         validate::{self, ValidateArgs},
     },
-    config::{AgentConfig, CaConfig},
+    config::{AgentConfig, CaConfig, CniArgs},
 };
 
 /// Weft, a service mesh without sidecars: one agent per node.
@@ -48,6 +49,7 @@ enum Command {
     Crds(CrdsArgs),
     Policy(PolicyArgs),
     Debug(DebugArgs),
+    Cni(CniArgs),
 }
 
 // === impl Cli ===
@@ -64,6 +66,7 @@ impl Cli {
                 .map_err(anyhow::Error::from),
             Command::Policy(args) => policy::run(&args).map_err(anyhow::Error::from),
             Command::Debug(args) => Ok(debug::run(args)),
+            Command::Cni(args) => cni::run(&args),
         };
         ended.unwrap_or_else(|error| {
             // Standard error being closed leaves nobody to tell.

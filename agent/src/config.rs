@@ -1,6 +1,7 @@
 //! Every flag and variable of `weft agent`, parsed once and handed by value to the room that owns it.
 
 mod ca;
+mod cni;
 
 use std::{
     net::SocketAddr,
@@ -14,6 +15,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 pub use ca::{CaClientConfig, CaCommand, CaConfig, Named};
+pub use cni::{CniArgs, CniCommand, CniConfig, CniPaths};
 
 /// Run the agent of one node
 ///
@@ -45,6 +47,10 @@ pub struct AgentConfig {
     /// Who signs the pods' certificates.
     #[command(flatten)]
     pub ca: CaClientConfig,
+
+    /// How pods are held until they are captured.
+    #[command(flatten)]
+    pub cni: CniConfig,
 
     /// What the agent tells.
     #[command(flatten)]

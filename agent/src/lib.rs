@@ -5,6 +5,7 @@ pub mod app;
 pub mod ca;
 pub mod cli;
 pub mod cluster;
+pub mod cni;
 pub mod config;
 pub mod dns;
 pub mod kernel;

@@ -1,10 +1,14 @@
-//! The binary `weft`: parses the command line and runs what it names.
+//! The binary `weft`: parses the command line and runs what it names; as `weft-cni` it is the CNI plugin.
 
 use std::process::ExitCode;
 
-use agent::app::Cli;
+use agent::{app::Cli, cni};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before anything else: the plugin runs for each pod of the node.
+    if cni::is_called() {
+        return cni::run();
+    }
     Cli::parse().run()
 }

@@ -8,6 +8,7 @@
 mod access_log;
 mod causes;
 mod certificates;
+mod cni;
 mod denied;
 mod dns;
 mod exposition;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 pub use access_log::{AccessLog, AccessLogFormat};
 pub use causes::with_causes;
 pub use certificates::{CertificateMetrics, CertificateOutcome};
+pub use cni::{CniMetrics, CniOutcome, CniRefusal};
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;

@@ -127,11 +127,14 @@ pub(crate) fn descriptors(pid: u32) -> usize {
 
 /// The network namespaces, by inode, which a process holds open by a descriptor.
 pub(crate) fn held_namespaces(pid: u32) -> BTreeSet<u64> {
+    // By their file system: what was opened where it is mounted is linked to that place.
+    let of_namespaces = fs::metadata("/proc/self/ns/net").expect("/proc is mounted").dev();
     fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("net:[")))
-        .filter_map(|entry| Some(fs::metadata(entry.path()).ok()?.ino()))
+        .filter_map(|entry| fs::metadata(entry.path()).ok())
+        .filter(|metadata| metadata.dev() == of_namespaces)
+        .map(|metadata| metadata.ino())
         .collect()
 }

@@ -20,6 +20,7 @@ use super::{
     answers::{Answers, Stage},
     capture::Capture,
     certificates::Certificates,
+    cni::{Cni, Followed},
     doors::Doors,
     drops::Drops,
     events, keep, log,
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     admin::Admin,
     config::AgentConfig,
-    kernel::Kernel,
+    kernel::{self, Kernel},
     proxy::{self, Proxy},
     telemetry::{AccessLog, CertificateMetrics, ConnectionMetrics, DnsMetrics, Exposition, Telemetry},
 };
@@ -89,6 +90,11 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
         .api
         .as_ref()
         .map(|api| events::start(api, &config.node, mesh.clone(), status.clone()));
+    let followed = Followed {
+        mesh: mesh.clone(),
+        status: status.clone(),
+    };
+    let (mut cni, sandboxes) = Cni::start(&config.cni, followed, &mut registry)?;
     let drops = Drops {
         mesh: mesh.clone(),
         kernel: status.clone(),
@@ -97,12 +103,18 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
-    let mut capture = Capture::start(kernel, mesh, certificates.identities.mesh_id());
+    let inputs = kernel::Inputs {
+        mesh,
+        mesh_id: certificates.identities.mesh_id(),
+        sandboxes,
+    };
+    let mut capture = Capture::start(kernel, inputs);
     let mut answers = Answers {
         source,
         proxy,
         telemetry,
         kernel: status,
+        held: cni.held.clone(),
         certificates,
         stage: Stage::Serving,
     };
@@ -119,6 +131,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     }
 
     answers.stage = Stage::Draining;
+    cni.stop();
     capture.stop(&mut doors, &answers.proxy).await;
     doors.close_dns();
     let mut drained = pin!(answers.proxy.drain(config.proxy.drain));

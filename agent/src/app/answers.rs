@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{certificates::Certificates, source::Source};
 use crate::{
     admin::{Readiness, Request},
+    cni::Held,
     kernel::{PodStatus, Status},
     model::{ObjectName, PodUid, PodView, PolicyId, PolicyKind, PolicyView, Ports, Problem},
     proxy::Proxy,
@@ -22,6 +23,7 @@ pub(super) struct Answers {
     pub(super) proxy: Proxy,
     pub(super) telemetry: Telemetry,
     pub(super) kernel: watch::Receiver<Arc<Status>>,
+    pub(super) held: Held,
     pub(super) certificates: Certificates,
     pub(super) stage: Stage,
 }
@@ -65,12 +67,14 @@ impl Answers {
         }
     }
 
-    /// The pods of the mesh, with what the kernel room says of their capture.
+    /// The pods of the mesh, with what the kernel room says of their capture, and the CNI plugin's desk of their start.
     fn pods(&self) -> Vec<PodView> {
         let status = Arc::clone(&self.kernel.borrow());
         let mut pods = self.source.mesh.borrow().pod_views();
         for pod in &mut pods {
-            match status.pods.get(&PodUid::new(pod.uid.as_str())) {
+            let uid = PodUid::new(pod.uid.as_str());
+            pod.held_seconds = self.held.time(&uid).map(|time| time.as_secs_f64());
+            match status.pods.get(&uid) {
                 Some(PodStatus::Waiting { reason }) => pod.waiting = Some(reason.to_string()),
                 Some(PodStatus::Captured { uncaptured_devices, .. }) => {
                     pod.uncaptured_devices = uncaptured_devices.to_vec();

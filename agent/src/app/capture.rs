@@ -1,18 +1,14 @@
 //! The kernel room's task, and what comes out of it.
 
-use std::sync::Arc;
-
-use agent_common::MeshId;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{JoinHandle, spawn_local},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
 use crate::{
-    kernel::{Change, Kernel},
-    model::Mesh,
+    kernel::{Change, Inputs, Kernel},
     proxy::Proxy,
 };
 
@@ -32,14 +28,10 @@ pub(super) struct CaptureEnded;
 
 impl Capture {
     /// Starts the task. Needs a local runtime.
-    pub(super) fn start(
-        kernel: Kernel,
-        mesh: watch::Receiver<Arc<Mesh>>,
-        mesh_id: watch::Receiver<Option<MeshId>>,
-    ) -> Self {
+    pub(super) fn start(kernel: Kernel, inputs: Inputs) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
         let stop = CancellationToken::new();
-        let task = spawn_local(kernel.run(mesh, mesh_id, sender, stop.clone()));
+        let task = spawn_local(kernel.run(inputs, sender, stop.clone()));
         Self { changes, stop, task }
     }
 

@@ -108,7 +108,7 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         Object::Trace { command } => match command {
             Trace::Drop => trace::drops(context),
         },
-        Object::Cleanup { force } => cleanup::run(context, force),
+        Object::Cleanup { force, cni } => cleanup::run(context, force, cni),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Endpoint, Enrolment, Mesh, Pod, Service, ServicePort, Transport};
 
 /// A pod of the agent's node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PodView {
     /// The UID.
     pub uid: String,
@@ -36,6 +36,10 @@ pub struct PodView {
     pub terminating: bool,
     /// Why it is not captured yet, though it is enrolled; the model does not know, whoever knows the kernel fills it in.
     pub waiting: Option<String>,
+    /// How long the CNI plugin held it until it was captured; none when it did not, or the agent was started later. The
+    /// model does not know, whoever held it fills it in.
+    #[serde(default)]
+    pub held_seconds: Option<f64>,
     /// Its devices of which connections may slip past; the model does not know, whoever knows the kernel fills it in.
     pub uncaptured_devices: Vec<String>,
 }
@@ -196,6 +200,7 @@ impl From<&Pod> for PodView {
             probe_ports: pod.probe_ports.clone(),
             terminating: pod.terminating,
             waiting: None,
+            held_seconds: None,
             uncaptured_devices: Vec::new(),
         }
     }
@@ -273,7 +278,7 @@ mod tests {
             json!([{
                 "uid": "uid-web-0", "namespace": "default", "name": "web-0", "service_account": "default",
                 "enrolled": true, "reason": null, "on_agent_failure": "open", "ips": ["10.244.1.10"],
-                "probe_ports": [], "terminating": false, "waiting": null, "uncaptured_devices": [],
+                "probe_ports": [], "terminating": false, "waiting": null, "held_seconds": null, "uncaptured_devices": [],
             }])
         );
     }

@@ -63,8 +63,9 @@ pub(super) const ROOMS: &[Room] = &[
         imports: Imports::Only(&["model", "net", "telemetry"]),
     },
     Room {
+        // Root's socket is made as that of cni is: by net.
         name: "admin",
-        imports: Imports::Only(&["model", "telemetry"]),
+        imports: Imports::Only(&["model", "net", "telemetry"]),
     },
     Room {
         // It issues what tls signs, for the pods that the manifests name.
@@ -72,16 +73,23 @@ pub(super) const ROOMS: &[Room] = &[
         imports: Imports::Only(&["model", "net", "telemetry", "tls", "cluster"]),
     },
     Room {
+        // It tells the kernel room of sandboxes, and the runtime when they are captured.
+        name: "cni",
+        imports: Imports::Only(&["model", "net", "telemetry", "kernel"]),
+    },
+    Room {
+        // Cleaning up takes the CNI plugin away too.
         name: "cli",
-        imports: Imports::Only(&["model", "net", "kernel", "telemetry", "cluster", "config"]),
+        imports: Imports::Only(&["model", "net", "kernel", "telemetry", "cluster", "config", "cni"]),
     },
     Room {
         name: "app",
         imports: Imports::Everything,
     },
     Room {
+        // As the CNI plugin the program starts past the command line.
         name: "main",
-        imports: Imports::Only(&["app", "cli", "config"]),
+        imports: Imports::Only(&["app", "cli", "config", "cni"]),
     },
 ];
 
@@ -143,7 +151,8 @@ pub(super) const CONFINED: &[Confined] = &[
     },
     Confined {
         krate: "notify",
-        rooms: &["cluster"],
+        // Manifests, and the runtime's folder of plugins.
+        rooms: &["cluster", "cni"],
     },
     Confined {
         krate: "prometheus_client",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::question::Asked;
+use crate::{cli::question::Asked, config::CniPaths};
 
 /// Show what the kernel and the agent hold
 ///
@@ -197,7 +197,7 @@ Examples:
         #[command(subcommand)]
         command: Trace,
     },
-    /// Take everything of Weft out of the kernel, with no agent running
+    /// Take everything of Weft out of the kernel, and its CNI plugin from the container runtime, with no agent running
     #[command(after_help = "\
 Examples:
   weft debug cleanup
@@ -207,6 +207,10 @@ Examples:
         /// Also while the agent runs: its pods leave the mesh, and it does not come back to them by itself
         #[arg(long)]
         force: bool,
+
+        /// Where the CNI plugin is.
+        #[command(flatten)]
+        cni: CniPaths,
     },
 }
 

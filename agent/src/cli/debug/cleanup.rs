@@ -3,21 +3,26 @@
 use serde::Serialize;
 
 use super::{Context, DebugError, Outcome};
-use crate::kernel::{
-    self,
-    inspect::{self, InspectError, Namespaces, Pins, Removed},
+use crate::{
+    cni::{Installation, SETTLE, Uninstalled},
+    config::CniPaths,
+    kernel::{
+        self,
+        inspect::{self, InspectError, Namespaces, Pins, Removed},
+    },
 };
 
-/// What was taken out of the kernel. The names of its fields are a stable interface.
+/// What was taken out of the kernel and from the container runtime. The names of its fields are a stable interface.
 #[derive(Serialize)]
 struct CleanedUp {
     node: String,
     /// The UIDs of the pods whose rules and routes were removed.
     pods: Vec<String>,
     removed: Vec<Removed>,
+    cni: Uninstalled,
 }
 
-pub(super) fn run(context: &mut Context, force: bool) -> Result<Outcome, DebugError> {
+pub(super) fn run(context: &mut Context, force: bool, paths: CniPaths) -> Result<Outcome, DebugError> {
     context.live_only("cleanup")?;
     let node = context.node()?;
     let agent = context.agent()?;
@@ -26,7 +31,9 @@ pub(super) fn run(context: &mut Context, force: bool) -> Result<Outcome, DebugEr
             socket: agent.socket().to_owned(),
         });
     }
-    // Namespaces first: with the pins gone nobody would know which they are.
+    // The plugin first of all: no pod's start is to wait for an agent that will not come.
+    let cni = Installation::new(paths.cni_bin_dir, paths.cni_conf_dir, paths.cni_run_dir).remove(SETTLE)?;
+    // Namespaces before pins: with the pins gone nobody would know which they are.
     let pods = match context.pins() {
         Ok(pins) => leave_namespaces(&pins)?,
         // Pins of another version are removed all the same.
@@ -39,7 +46,15 @@ pub(super) fn run(context: &mut Context, force: bool) -> Result<Outcome, DebugEr
         removed.len(),
         pods.len()
     );
-    context.output.done(&sentence, &CleanedUp { node, pods, removed })?;
+    context.output.done(
+        &sentence,
+        &CleanedUp {
+            node,
+            pods,
+            removed,
+            cni,
+        },
+    )?;
     Ok(Outcome::Done)
 }
 

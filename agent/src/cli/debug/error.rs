@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::super::client::AgentError;
-use crate::{kernel::inspect::InspectError, net::NetError};
+use crate::{cni::InstallError, kernel::inspect::InspectError, net::NetError};
 
 /// A command that failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub(super) enum DebugError {
     Print(#[from] io::Error),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error(transparent)]
+    Cni(#[from] InstallError),
     #[error(transparent)]
     Kernel(#[from] InspectError),
     #[error(transparent)]

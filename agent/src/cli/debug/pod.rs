@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A pod, as far as it is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct PodRow {
     /// The namespace; only the agent knows it.
     pub(super) namespace: Option<String>,
@@ -26,6 +26,9 @@ pub(super) struct PodRow {
     pub(super) reason: Option<String>,
     /// Whether the kernel captures its new connections.
     pub(super) captured: bool,
+    /// How long the CNI plugin held its start until it was captured; only the agent knows it.
+    #[serde(default)]
+    pub(super) held_seconds: Option<f64>,
     /// Devices whose connections are not captured; only the agent knows them.
     pub(super) uncaptured_devices: Vec<String>,
     /// `open` or `closed`.
@@ -96,6 +99,7 @@ impl PodRow {
             probe_ports,
             terminating: _,
             waiting,
+            held_seconds,
             uncaptured_devices,
         } = told;
         let kernel = pinned.map(Self::from);
@@ -104,6 +108,7 @@ impl PodRow {
             name: Some(name),
             enrolled: Some(enrolled),
             reason: reason.or(waiting),
+            held_seconds,
             uncaptured_devices,
             captured: kernel.as_ref().is_some_and(|pod| pod.captured),
             on_agent_failure: Some(on_agent_failure),
@@ -153,6 +158,7 @@ impl From<PinnedPod> for PodRow {
             enrolled: None,
             reason: None,
             captured: marked && link_id.is_some(),
+            held_seconds: None,
             uncaptured_devices: Vec::new(),
             on_agent_failure,
             netns_cookie,
@@ -172,6 +178,7 @@ impl Row for PodRow {
         "NAME",
         "ENROLLED",
         "CAPTURED",
+        "HELD",
         "ADDRESSES",
         "ON-FAILURE",
         "NETNS",
@@ -199,6 +206,7 @@ impl Row for PodRow {
             or_dash(self.name.as_deref()),
             enrolled,
             captured,
+            or_dash(self.held_seconds.map(|seconds| format!("{:.0}ms", seconds * 1000.0))),
             listed(self.addresses.iter().filter(|ip| reaches_others(**ip))),
             or_dash(self.on_agent_failure.as_deref()),
             or_dash(self.netns_ino),
@@ -251,7 +259,7 @@ mod tests {
             serde_json::to_value(&rows[0]).unwrap(),
             json!({
                 "namespace": "shop", "name": "cart-0", "uid": "uid-1", "enrolled": true, "reason": null,
-                "captured": true, "uncaptured_devices": [], "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
+                "captured": true, "held_seconds": 0.25, "uncaptured_devices": [], "on_agent_failure": "open", "netns_cookie": 17, "netns_ino": 4_026_532_455_u64,
                 "addresses": ["10.244.1.10"], "probe_ports": [8080],
                 "captures_dns": true, "link_id": 3, "listen_overflows": 0,
             })
@@ -265,7 +273,7 @@ mod tests {
         pinned.addresses = ["10.244.1.10", "127.0.0.1", "fe80::1", "2001:db8::1"]
             .map(|ip| ip.parse().unwrap())
             .to_vec();
-        assert_eq!(PodRow::from(pinned).cells()[4], "10.244.1.10,2001:db8::1");
+        assert_eq!(PodRow::from(pinned).cells()[5], "10.244.1.10,2001:db8::1");
     }
 
     #[test]
@@ -291,6 +299,7 @@ mod tests {
             probe_ports: vec![8080],
             terminating: false,
             waiting: None,
+            held_seconds: Some(0.25),
             uncaptured_devices: Vec::new(),
         }
     }
