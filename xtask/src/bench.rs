@@ -8,7 +8,8 @@
 //! weft        client pod ─► [agent] ──────────────────────────────► server pod     one pass, no veth
 //! envoy       client pod ─► [sidecar] ──── veth ────► [sidecar] ──► server pod
 //!
-//! across nodes, mutual TLS 1.3 between them:
+//! across nodes, mutual TLS 1.3 between them, but for the floor:
+//! floor       client pod ─► [floor] ──── veth ────► [floor] ──────► server pod     what two passes and the wire cost
 //! weft        client pod ─► [agent] ════ veth ════► [agent] ──────► server pod     pooled, and a handshake for each
 //! envoy       client pod ─► [sidecar] ══ veth ════► [sidecar] ────► server pod     a handshake for each
 //! ```

@@ -1,8 +1,12 @@
-//! The floor proxy, in the place where the agent stands for two pods of one node.
+//! The floor proxy, in the places where agents stand: one for two pods of a node, a pair for two of different nodes.
 
-use std::{net::SocketAddrV4, process::Command};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
+use harness::Netns;
 
 use super::{
     program::{Cpu, Program},
@@ -10,17 +14,23 @@ use super::{
     topology::{Place, Pods},
 };
 
-/// Starts it between the pods and returns where it listens.
-pub(super) fn start(pods: &Pods) -> Result<(Program, SocketAddrV4)> {
-    let mut command = Command::new(release("floor"));
-    let server = pods.server(Place::SameNode).netns().path();
-    command
-        .arg(LISTEN.to_string())
-        .arg(pods.address(Place::SameNode).to_string())
-        .arg(server);
-    let mut floor = Program::start(pods.client.netns(), Cpu::Proxy, command)?;
-    floor.line()?;
-    Ok((floor, LISTEN))
+/// Starts what stands between the pods, and returns where the client dials.
+pub(super) fn start(pods: &Pods, place: Place) -> Result<(Vec<Program>, SocketAddrV4)> {
+    let (client, server) = (pods.client.netns(), pods.server(place));
+    match place {
+        Place::SameNode => {
+            let floor = floor(client, ONE, pods.address(place), server.netns())?;
+            Ok((vec![floor], ONE))
+        }
+        Place::AcrossNodes => {
+            let far = SocketAddrV4::new(server.addresses().v4, FAR);
+            let floors = vec![
+                floor(server.netns(), far, pods.address(place), server.netns())?,
+                floor(client, NEAR, far, client)?,
+            ];
+            Ok((floors, NEAR))
+        }
+    }
 }
 
 /// The system calls which it has made so far.
@@ -28,4 +38,17 @@ pub(super) fn syscalls(floor: &mut Program) -> Result<u64> {
     floor.ask()?.parse().context("the floor answers by a number")
 }
 
-const LISTEN: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 15_000);
+fn floor(netns: &Netns, listen: SocketAddrV4, upstream: SocketAddrV4, dials_from: &Netns) -> Result<Program> {
+    let mut command = Command::new(release("floor"));
+    command
+        .arg(listen.to_string())
+        .arg(upstream.to_string())
+        .arg(dials_from.path());
+    let mut floor = Program::start(netns, Cpu::Proxy, command)?;
+    floor.line()?;
+    Ok(floor)
+}
+
+const ONE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_000);
+const NEAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_003);
+const FAR: u16 = 15_004;

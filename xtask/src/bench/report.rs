@@ -203,6 +203,14 @@ const RATIOS: &[Ratio] = &[
         to: Way::new(Kind::Floor, Place::SameNode),
     },
     Ratio {
+        of: Way::new(Kind::Floor, Place::AcrossNodes),
+        to: Way::new(Kind::Floor, Place::SameNode),
+    },
+    Ratio {
+        of: Way::new(Kind::Weft, Place::AcrossNodes),
+        to: Way::new(Kind::Floor, Place::AcrossNodes),
+    },
+    Ratio {
         of: Way::new(Kind::Weft, Place::AcrossNodes),
         to: Way::new(Kind::Envoy, Place::AcrossNodes),
     },

@@ -96,6 +96,7 @@ fn syscalls(plan: &mut Plan<'_>, index: usize) -> Result<Option<u64>> {
     if target.way.kind != Kind::Floor {
         return Ok(None);
     }
-    let proxy = target.proxies[0];
-    floor::syscalls(&mut plan.proxies[proxy]).map(Some)
+    let proxies = target.proxies.iter();
+    let all: Result<u64> = proxies.map(|proxy| floor::syscalls(&mut plan.proxies[*proxy])).sum();
+    all.map(Some)
 }

@@ -136,9 +136,11 @@ impl<'a> Plan<'a> {
                 }
             }
             Kind::Floor => {
-                let (program, address) = floor::start(plain)?;
-                let proxies = self.run([program]);
-                self.target(Way::new(kind, Place::SameNode), plain.client.netns(), address, proxies);
+                for place in Place::ALL {
+                    let (floors, address) = floor::start(plain, place)?;
+                    let proxies = self.run(floors);
+                    self.target(Way::new(kind, place), plain.client.netns(), address, proxies);
+                }
             }
             Kind::Weft => {
                 let agents = self.run(weft::start(topology, &topology.mesh, "on")?);
