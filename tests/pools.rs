@@ -20,6 +20,8 @@ fn without_a_pool_each_stream_has_a_connection_of_its_own() {
         }
         assert_eq!(handshakes(&pair.mesh) - before, 5.0, "{family:?}");
     }
+    let resumed = pair.mesh.agents[0].metric("weft_tls_handshakes_total", &["kind=\"resumed\""]);
+    assert_eq!(resumed, 0.0, "each handshake is a full one");
 }
 
 #[test]

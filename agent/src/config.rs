@@ -144,7 +144,7 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "LOW-HIGH", env = "WEFT_LEG_PORTS")]
     pub leg_ports: Option<PortRange>,
 
-    /// Keep connections between agents for their pods' next ones; off, each costs a handshake
+    /// Keep connections between agents for their pods' next ones; off, each costs a full handshake
     #[arg(long, value_name = "SWITCH", default_value = "on", env = "WEFT_POOL")]
     pub pool: Switch,
 

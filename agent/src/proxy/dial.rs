@@ -13,6 +13,7 @@ use super::{
     connect::{not_connected, not_made},
     door::OpenDoor,
     lane::Lane,
+    settings::Pooling,
     stream::ResetOnDrop,
     wire::Role,
 };
@@ -125,6 +126,10 @@ async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>,
         None => timeout(lane.shared.settings.connect_timeout, identities.issued(uid))
             .await
             .map_err(|_elapsed| Denied::NoCertificate)?,
+    };
+    let credentials = match lane.shared.settings.pool {
+        Pooling::Kept => credentials,
+        Pooling::Off => Arc::new(credentials.forgetful()),
     };
     let established = tls::connect(&stream, &credentials, &remote.expected, Protocol::Tcp)
         .await

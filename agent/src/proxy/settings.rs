@@ -43,7 +43,7 @@ pub enum SameNode {
 pub enum Pooling {
     /// It waits for the pod's next stream.
     Kept,
-    /// It is closed.
+    /// It is closed, and no ticket of it is kept.
     Off,
 }
 

@@ -106,6 +106,18 @@ impl Credentials {
         })
     }
 
+    /// The same for one connection that is to be nobody's successor: it offers no ticket, and keeps none.
+    pub fn forgetful(&self) -> Self {
+        let mut client = ClientConfig::clone(&self.client);
+        client.resumption = Resumption::disabled();
+        Self {
+            client: Arc::new(client),
+            server: Arc::clone(&self.server),
+            issued: self.issued.clone(),
+            trust: self.trust.clone(),
+        }
+    }
+
     /// Who the pod is.
     pub fn identity(&self) -> &Identity {
         &self.issued.certificate.identity

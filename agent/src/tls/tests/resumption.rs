@@ -53,6 +53,17 @@ async fn a_client_comes_back_by_its_ticket_and_is_known_as_before() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_to_remember_nobody_shakes_hands_in_full() {
+    let two = acquainted().await;
+    let forgetful = of(&two.theirs, &two.cart).forgetful();
+    for _again in 0..2 {
+        let (dialled, accepted) = established(&forgetful, &of(&two.ours, &two.web), &expect(&two.web)).await;
+        assert!(!dialled.resumed && !accepted.resumed);
+    }
+    assert!(two.meet().await.0.resumed, "others still do");
+}
+
+#[tokio::test]
 async fn a_ticket_is_worth_nothing_at_another_pod_of_the_same_name() {
     let two = acquainted().await;
     // The same UID and address, and another certificate: the ticket's key is not there.
