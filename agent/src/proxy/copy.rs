@@ -175,7 +175,7 @@ async fn copy(joined: &mut Joined, live: &Live, arrival: &Arrival, lane: &Lane) 
                 framed: &live.sent,
                 unframed: &live.received,
             };
-            Box::pin(framed(stream, lane)).await
+            framed(stream, lane).await
         }
         Ends::FromMesh { carrier, app, heard } => {
             let stream = Framed {
@@ -187,7 +187,7 @@ async fn copy(joined: &mut Joined, live: &Live, arrival: &Arrival, lane: &Lane) 
                 framed: &live.received,
                 unframed: &live.sent,
             };
-            Box::pin(framed(stream, lane)).await
+            framed(stream, lane).await
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use tokio::task::spawn_local;
+
 use super::{
     authorise, balance,
     captured::{Arrival, Captured},
@@ -32,7 +34,8 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
             let joining = Box::pin(join(stream, guard, &arrival, &tracked, &lane));
             tracked.carry(joining, &arrival, &lane).await;
         }
-        Ok(First::Mesh(first)) => Box::pin(streams::serve(captured, first, tracked, lane)).await,
+        // In a task of its own: an open connection does not keep the room of what was looked for here.
+        Ok(First::Mesh(first)) => drop(spawn_local(streams::serve(captured, first, tracked, lane))),
         Ok(First::Lease(claim)) => {
             tracked.forget();
             lease::serve_far_end(captured, claim).await;
