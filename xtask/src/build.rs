@@ -1,5 +1,7 @@
 //! `cargo xtask build`: the kernel programs first, then the agent which embeds them.
 
+mod strip;
+
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
@@ -74,6 +76,7 @@ pub(crate) fn kernel_programs() -> Result<()> {
 fn publish(name: &str) -> Result<()> {
     let built = bpf_target().join(TARGET).join("release").join(name);
     let object = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let object = strip::without_debug(&object).with_context(|| format!("cannot strip {}", built.display()))?;
     let embedded = workspace::bpf_object(name);
     if fs::read(&embedded).is_ok_and(|old| old == object) {
         return Ok(());
