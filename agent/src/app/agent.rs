@@ -23,7 +23,7 @@ use super::{
     cni::{Cni, Followed},
     doors::Doors,
     drops::Drops,
-    events, keep, log,
+    events, keep, log, memory,
     metrics::{KernelMetrics, MeshMetrics},
     settings,
     signals::Signals,
@@ -101,6 +101,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
         telemetry: telemetry.clone(),
     };
     let _drops = AbortOnDropHandle::new(tokio::spawn(drops.forward(kernel.dropped().subscribe())));
+    let _memory = AbortOnDropHandle::new(tokio::spawn(memory::give_back(status.clone())));
     let (ask, mut requests) = mpsc::channel(REQUESTS);
     let _admin = AbortOnDropHandle::new(tokio::spawn(admin.run(Exposition::new(registry), ask)));
     let inputs = kernel::Inputs {
