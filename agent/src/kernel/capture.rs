@@ -112,7 +112,7 @@ impl Candidate {
         tracing::debug!(pod = %self.pod.name, ?attachment, "Program of the pod is in place");
         match self.dns {
             // Queries are led here only when somebody is in the slots.
-            Dns::Captured => routing.apply(&self.netns)?,
+            Dns::Captured => routing.lead(&self.netns)?,
             Dns::Untouched => routing.remove_dns(&self.netns)?,
         }
 
@@ -146,10 +146,11 @@ impl Candidate {
 
     fn open_sockets(&self, families: &[Family]) -> Result<Sockets, NetError> {
         let ports = ListenerPorts::of(&self.netns, self.pod.ports.iter().map(|port| port.port))?;
+        let queue = BACKLOG.queue(&self.netns)?;
         let present = |family| families.contains(&family).then_some(family);
         let listener = |family, mark| {
             present(family)
-                .map(|family| listen(&self.netns, family, &ports, mark, BACKLOG))
+                .map(|family| listen(&self.netns, family, &ports, mark, queue))
                 .transpose()
         };
         let listeners = Listeners {

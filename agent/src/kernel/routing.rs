@@ -93,6 +93,11 @@ impl Routing {
         }
         // Routes before rules: a rule that leads to an empty table captures nothing.
         self.routes.iter().try_for_each(|route| route.add(netns))?;
+        self.lead(netns)
+    }
+
+    /// Adds the rules, where the rest stands.
+    pub(super) fn lead(&self, netns: &NetNs) -> Result<(), NetError> {
         self.rules.iter().try_for_each(|rule| rule.add(netns))
     }
 

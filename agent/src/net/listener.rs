@@ -31,6 +31,29 @@ pub struct ListenerPorts {
     avoided: BTreeSet<u16>,
 }
 
+/// How long the queues of a namespace's listeners are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue(i32);
+
+// === impl Backlog ===
+
+impl Backlog {
+    /// How long that is in a namespace, whose limit is raised where it is lower; once for all its listeners.
+    pub fn queue(self, netns: &NetNs) -> Result<Queue, NetError> {
+        let somaxconn = Sysctl::new("net/core/somaxconn");
+        let [allowed] = somaxconn.numbers::<i32, 1>(netns)?;
+        Ok(Queue(match self {
+            Self::Namespace => allowed,
+            Self::AtLeast(wanted) => {
+                if allowed < wanted.into() {
+                    somaxconn.write(netns, &wanted.to_string())?;
+                }
+                allowed.max(wanted.into())
+            }
+        }))
+    }
+}
+
 // === impl ListenerPorts ===
 
 impl ListenerPorts {
@@ -58,20 +81,8 @@ pub fn listen(
     family: Family,
     ports: &ListenerPorts,
     mark: Mark,
-    backlog: Backlog,
+    queue: Queue,
 ) -> Result<TcpListener, NetError> {
-    let somaxconn = Sysctl::new("net/core/somaxconn");
-    let [allowed] = somaxconn.numbers::<i32, 1>(netns)?;
-    let backlog = match backlog {
-        Backlog::Namespace => allowed,
-        Backlog::AtLeast(wanted) => {
-            if allowed < wanted.into() {
-                somaxconn.write(netns, &wanted.to_string())?;
-            }
-            allowed.max(wanted.into())
-        }
-    };
-
     let socket = netns.run(|| stream(family))??;
     socket.set_mark(mark.0).map_err(NetError::call("SO_MARK"))?;
     set_transparent(&socket, family)?;
@@ -81,7 +92,7 @@ pub fn listen(
     // the far side in this namespace (`__inet_inherit_port`, 6.18), and an application that binds the same number would
     // get EADDRINUSE. Set behind bind(), which must find out whether the port is somebody's.
     socket.set_reuse_address(true).map_err(NetError::call("SO_REUSEADDR"))?;
-    socket.listen(backlog).map_err(NetError::call("listen"))?;
+    socket.listen(queue.0).map_err(NetError::call("listen"))?;
     Ok(socket.into())
 }
 

@@ -11,8 +11,9 @@ fn a_listener_is_on_loopback_outside_the_ephemeral_ports() {
     };
     let ports = ListenerPorts::of(&netns, [65535, 65533]).unwrap();
 
-    let listeners = [Family::V4, Family::V6]
-        .map(|family| listen(&netns, family, &ports, Mark(0x2000_0000), Backlog::Namespace).unwrap());
+    let queue = Backlog::Namespace.queue(&netns).unwrap();
+    let listeners =
+        [Family::V4, Family::V6].map(|family| listen(&netns, family, &ports, Mark(0x2000_0000), queue).unwrap());
 
     assert_eq!(
         listeners.map(|listener| listener.local_addr().unwrap().to_string()),
@@ -26,9 +27,10 @@ fn a_listener_skips_ports_in_use() {
         return;
     };
     let ports = ListenerPorts::of(&netns, []).unwrap();
-    let _first = listen(&netns, Family::V4, &ports, Mark(0), Backlog::AtLeast(20_000)).unwrap();
+    let queue = Backlog::AtLeast(20_000).queue(&netns).unwrap();
+    let _first = listen(&netns, Family::V4, &ports, Mark(0), queue).unwrap();
 
-    let second = listen(&netns, Family::V4, &ports, Mark(0), Backlog::Namespace).unwrap();
+    let second = listen(&netns, Family::V4, &ports, Mark(0), queue).unwrap();
 
     assert_eq!(second.local_addr().unwrap(), (Ipv4Addr::LOCALHOST, 65534).into());
     assert_eq!(Sysctl::new("net/core/somaxconn").read(&netns).unwrap(), "20000");

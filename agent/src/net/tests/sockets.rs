@@ -14,7 +14,8 @@ fn sockets_are_listed_with_their_marks() {
     };
     for family in [Family::V4, Family::V6] {
         let ports = ListenerPorts::of(&netns, []).unwrap();
-        let listener = listen(&netns, family, &ports, Mark(7), Backlog::Namespace).unwrap();
+        let queue = Backlog::Namespace.queue(&netns).unwrap();
+        let listener = listen(&netns, family, &ports, Mark(7), queue).unwrap();
         let address = listener.local_addr().unwrap();
         let connection = netns.run(|| TcpStream::connect(address)).unwrap().unwrap();
 
@@ -85,7 +86,8 @@ fn connections_beyond_the_backlog_are_counted() {
     };
     Sysctl::new("net/core/somaxconn").write(&netns, "1").unwrap();
     let ports = ListenerPorts::of(&netns, []).unwrap();
-    let listener = listen(&netns, Family::V4, &ports, Mark(0), Backlog::Namespace).unwrap();
+    let queue = Backlog::Namespace.queue(&netns).unwrap();
+    let listener = listen(&netns, Family::V4, &ports, Mark(0), queue).unwrap();
     let address = listener.local_addr().unwrap();
     assert_eq!(listen_overflows(&netns).unwrap(), 0);
 
