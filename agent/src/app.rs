@@ -11,6 +11,7 @@ mod drops;
 mod events;
 mod keep;
 mod log;
+mod memory;
 mod metrics;
 mod settings;
 mod signals;

@@ -3,8 +3,9 @@
 mod policies;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     fmt::Display,
+    hash::Hash,
     net::IpAddr,
 };
 
@@ -60,8 +61,8 @@ impl Checked {
     }
 
     /// Tells whoever claims what another one, first by name, has already.
-    fn unique<T: Ord + Display>(&mut self, kind: Kind, field: &str, claims: Vec<(&ObjectName, T)>) {
-        let mut owners: BTreeMap<T, &ObjectName> = BTreeMap::new();
+    fn unique<T: Hash + Eq + Display>(&mut self, kind: Kind, field: &str, claims: Vec<(&ObjectName, T)>) {
+        let mut owners: HashMap<T, &ObjectName> = HashMap::with_capacity(claims.len());
         for (name, claimed) in claims {
             if let Some(owner) = owners.get(&claimed) {
                 let reason = format!("{claimed} is already {} {owner}'s", kind.label());

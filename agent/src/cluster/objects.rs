@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// What tells one object from all others; the namespace is empty for kinds of the whole cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) kind: Kind,
     pub(crate) name: ObjectName,
@@ -325,9 +325,16 @@ impl Objects {
         if unknown.iter().any(|key| key.kind == Kind::MeshConfig) {
             sorted.mesh_config = MeshSettings::Undecodable;
         }
+        // By far the most: their tree is made at once.
+        let mut pods = Vec::new();
         for (key, object) in objects {
-            sorted.insert(key.name.clone(), object.clone());
+            if let Object::Pod(pod) = object {
+                pods.push((key.name.clone(), Arc::clone(pod)));
+            } else {
+                sorted.insert(key.name.clone(), object.clone());
+            }
         }
+        sorted.pods = pods.into_iter().collect();
         sorted
     }
 

@@ -1,7 +1,7 @@
 //! The entries of all files become one set of objects: last good states are kept, doubles are told.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
     path::Path,
     sync::Arc,
@@ -70,9 +70,10 @@ pub(super) fn collect(files: &BTreeMap<Arc<Path>, FileContent>, last: &BTreeMap<
 /// What was joined so far.
 struct Joined<'a> {
     last: &'a BTreeMap<Key, Placed>,
-    seen: BTreeMap<Key, (Arc<Path>, u32)>,
+    seen: HashMap<&'a Key, (&'a Path, u32)>,
     unread: BTreeSet<String>,
-    placed: BTreeMap<Key, Placed>,
+    /// Each key once. A tree is made of it in the end: one by one, its thousands are sorted in much more slowly.
+    placed: Vec<(Key, Placed)>,
     undecodable: BTreeSet<Key>,
     suspects: BTreeSet<PolicyId>,
     problems: Vec<Problem>,
@@ -84,9 +85,9 @@ impl Default for Joined<'_> {
     fn default() -> Self {
         Self {
             last: const { &BTreeMap::new() },
-            seen: BTreeMap::new(),
+            seen: HashMap::new(),
             unread: BTreeSet::new(),
-            placed: BTreeMap::new(),
+            placed: Vec::new(),
             undecodable: BTreeSet::new(),
             suspects: BTreeSet::new(),
             problems: Vec::new(),
@@ -94,8 +95,8 @@ impl Default for Joined<'_> {
     }
 }
 
-impl Joined<'_> {
-    fn add(&mut self, file: &Arc<Path>, entry: &Entry) {
+impl<'a> Joined<'a> {
+    fn add(&mut self, file: &'a Arc<Path>, entry: &'a Entry) {
         let problem = |severity, object: Option<String>, reason| Problem {
             file: Some(Arc::clone(file)),
             line: Some(entry.line),
@@ -127,7 +128,7 @@ impl Joined<'_> {
                 .push(problem(Severity::Error, Some(key.to_string()), reason));
             return;
         }
-        self.seen.insert(key.clone(), (Arc::clone(file), entry.line));
+        self.seen.insert(key, (file, entry.line));
         let fresh = object.clone().map(|object| Placed {
             object,
             file: Arc::clone(file),
@@ -147,7 +148,7 @@ impl Joined<'_> {
         self.problems
             .extend(problems.map(|problem| fate.told(key.kind, problem)));
         match fresh.or(kept) {
-            Some(placed) => drop(self.placed.insert(key.clone(), placed)),
+            Some(placed) => self.placed.push((key.clone(), placed)),
             None => drop(self.undecodable.insert(key.clone())),
         }
     }
@@ -160,7 +161,7 @@ impl Joined<'_> {
         for (key, placed) in self.last.iter().filter(|(_, placed)| placed.file == *file) {
             if !self.seen.contains_key(key) {
                 keeps_policy |= key.kind.policy().is_some();
-                self.placed.insert(key.clone(), placed.clone());
+                self.placed.push((key.clone(), placed.clone()));
             }
         }
         if keeps_policy {
@@ -174,11 +175,12 @@ impl Joined<'_> {
     }
 
     fn finish(mut self) -> Collected {
-        let placed = self.placed.iter().map(|(key, placed)| (key, &placed.object));
-        let mut objects = Objects::new(Scope::Manifests, placed, &self.undecodable);
+        let placed: BTreeMap<Key, Placed> = self.placed.into_iter().collect();
+        let good = placed.iter().map(|(key, placed)| (key, &placed.object));
+        let mut objects = Objects::new(Scope::Manifests, good, &self.undecodable);
         objects.undecodable.extend(mem::take(&mut self.suspects));
         for (key, finding) in check(&objects) {
-            let Some(placed) = self.placed.get(&key) else { continue };
+            let Some(placed) = placed.get(&key) else { continue };
             self.problems.push(Problem {
                 file: Some(Arc::clone(&placed.file)),
                 line: Some(placed.line),
@@ -190,7 +192,7 @@ impl Joined<'_> {
         }
         self.problems.sort();
         Collected {
-            placed: self.placed,
+            placed,
             objects,
             problems: self.problems,
         }
