@@ -18,17 +18,21 @@ mod signals;
 mod source;
 
 use std::{
+    env,
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     cli::{
+        check::{self, CheckArgs},
         crds::{self, CrdsArgs},
         debug::{self, DebugArgs},
         policy::{self, PolicyArgs},
+        status::{self, StatusArgs},
         validate::{self, ValidateArgs},
     },
     config::{AgentConfig, CaConfig, CniArgs},
@@ -48,6 +52,8 @@ enum Command {
     Ca(Box<CaConfig>),
     Validate(ValidateArgs),
     Crds(CrdsArgs),
+    Check(CheckArgs),
+    Status(StatusArgs),
     Policy(PolicyArgs),
     Debug(DebugArgs),
     Cni(CniArgs),
@@ -56,12 +62,29 @@ enum Command {
 // === impl Cli ===
 
 impl Cli {
+    /// Reads the command line of this process, and ends it where that is wrong or asks for help.
+    ///
+    /// Called `kubectl-weft` it is a plug-in of kubectl, which runs it as `kubectl weft`: its help then says so.
+    pub fn read() -> Self {
+        let called = env::args_os().next().map(PathBuf::from);
+        let plugin = called.is_some_and(|path| path.file_name().is_some_and(|name| name == PLUGIN));
+        let command = Self::command();
+        let command = if plugin {
+            command.bin_name("kubectl weft")
+        } else {
+            command
+        };
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
         let ended = match self.command {
             Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Ca(config) => ca::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
+            Command::Check(args) => check::run(&args).map_err(anyhow::Error::from),
+            Command::Status(args) => status::run(&args).map_err(anyhow::Error::from),
             Command::Crds(args) => crds::run(&args)
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(anyhow::Error::from),
@@ -77,6 +100,9 @@ impl Cli {
     }
 }
 
+/// By which name kubectl finds it on the PATH.
+const PLUGIN: &str = "kubectl-weft";
+
 const EXAMPLES: &str = "\
 Examples:
   weft validate ./mesh
@@ -84,4 +110,7 @@ Examples:
   weft agent --manifests ./mesh --node node-1
   weft agent --kubeconfig ~/.kube/config --node node-1
   weft ca --manifests ./mesh --state ./ca
-  weft debug conn show";
+  weft debug conn show
+  weft check; weft status
+
+As a plug-in: ln -s $(command -v weft) /usr/local/bin/kubectl-weft, then kubectl weft status.";

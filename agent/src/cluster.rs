@@ -24,6 +24,7 @@ mod names;
 mod objects;
 mod policies;
 mod slices;
+pub mod survey;
 mod update;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 
 mod ca;
 mod cni;
+mod kubeconfig;
 
 use std::{
     net::SocketAddr,
@@ -16,6 +17,7 @@ use clap::{Args, ValueEnum};
 
 pub use ca::{CaClientConfig, CaCommand, CaConfig, Named};
 pub use cni::{CniArgs, CniCommand, CniConfig, CniPaths};
+pub use kubeconfig::PersonConfig;
 
 /// Run the agent of one node
 ///

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use agent::{app::Cli, cni};
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     // Before anything else: the plugin runs for each pod of the node.
     if cni::is_called() {
         return cni::run();
     }
-    Cli::parse().run()
+    Cli::read().run()
 }

@@ -11,6 +11,7 @@
 mod authority;
 mod certificate;
 mod credentials;
+mod ends;
 mod error;
 mod established;
 mod expected;
@@ -38,6 +39,7 @@ mod verify;
 pub use authority::{Authority, AuthorityError, Grant, InvalidRequest, ProvenKey, Signed, Validity, random_mesh};
 pub use certificate::{AuthorityId, InvalidCertificate, Role, Serial};
 pub use credentials::Credentials;
+pub use ends::pem_ends;
 pub use error::{Refused, TlsCause, TlsError};
 pub use established::{Established, Peer};
 pub use expected::Expected;

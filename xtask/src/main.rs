@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod chart;
 mod ci;
 mod cluster;
 mod crds;
@@ -40,6 +41,7 @@ enum Command {
     Kernels(kernels::Kernels),
     Fuzz(fuzz::Fuzz),
     Crds(crds::Crds),
+    Chart(chart::Chart),
     Image(image::Image),
     Cluster(cluster::Cluster),
     Ci(ci::Ci),
@@ -67,6 +69,7 @@ impl Command {
             Self::Kernels(kernels) => kernels.run(),
             Self::Fuzz(fuzz) => fuzz.run(),
             Self::Crds(crds) => crds.run(),
+            Self::Chart(chart) => chart.run(),
             Self::Image(image) => image.run(),
             Self::Cluster(cluster) => cluster.run(),
             Self::Ci(ci) => ci.run(),

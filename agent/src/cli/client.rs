@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::{net::UnixStream, runtime, time::timeout};
+use tokio::{net::UnixStream, runtime::Runtime, time::timeout};
 
 /// A running agent, as far as its socket answers.
 #[derive(Clone, Debug)]
@@ -184,11 +184,8 @@ impl Lines {
     }
 }
 
-fn runtime() -> Result<runtime::Runtime, AgentError> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(AgentError::Runtime)
+fn runtime() -> Result<Runtime, AgentError> {
+    super::runtime().map_err(AgentError::Runtime)
 }
 
 fn unreadable(path: &str) -> impl Fn(serde_json::Error) -> AgentError {

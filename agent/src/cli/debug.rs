@@ -8,6 +8,7 @@
 //!
 //! The names of JSON keys are a stable interface.
 
+mod afterwards;
 mod arguments;
 mod certificate;
 mod cgroup;
@@ -108,7 +109,11 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         Object::Trace { command } => match command {
             Trace::Drop => trace::drops(context),
         },
-        Object::Cleanup { force, cni } => cleanup::run(context, force, cni),
+        Object::Cleanup { force, cni, afterwards } => {
+            let outcome = cleanup::run(context, force, cni)?;
+            afterwards.run()?;
+            Ok(outcome)
+        }
     }
 }
 

@@ -65,8 +65,13 @@ fn ip(text: &str, field: &Field, findings: &mut Findings) -> Option<IpAddr> {
 }
 
 /// Reads an address range.
+///
+/// `IpNet` takes zeros before a number, which others take for octal: the API server's CEL refuses them, and so does this.
 fn range(text: &str, field: &Field, findings: &mut Findings) -> Option<IpNet> {
-    let range = text.parse::<IpNet>().ok();
+    let address = text
+        .split_once('/')
+        .and_then(|(address, _)| address.parse::<IpAddr>().ok());
+    let range = address.and_then(|_| text.parse::<IpNet>().ok());
     findings.accept(
         field,
         range.ok_or_else(|| format!("`{text}` is not an address range such as 10.0.0.0/8")),

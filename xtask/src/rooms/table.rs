@@ -78,9 +78,9 @@ pub(super) const ROOMS: &[Room] = &[
         imports: Imports::Only(&["model", "net", "telemetry", "kernel"]),
     },
     Room {
-        // Cleaning up takes the CNI plugin away too.
+        // Cleaning up takes the CNI plugin away too; of tls it takes until when the roots in a cluster are good.
         name: "cli",
-        imports: Imports::Only(&["model", "net", "kernel", "telemetry", "cluster", "config", "cni"]),
+        imports: Imports::Only(&["model", "net", "kernel", "telemetry", "tls", "cluster", "config", "cni"]),
     },
     Room {
         name: "app",

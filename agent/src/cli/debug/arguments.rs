@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::afterwards::Afterwards;
 use crate::{cli::question::Asked, config::CniPaths};
 
 /// Show what the kernel and the agent hold
@@ -211,6 +212,10 @@ Examples:
         /// Where the CNI plugin is.
         #[command(flatten)]
         cni: CniPaths,
+
+        /// What is to be done then.
+        #[command(flatten)]
+        afterwards: Afterwards,
     },
 }
 

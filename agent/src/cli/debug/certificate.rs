@@ -2,7 +2,7 @@
 
 use super::{Context, DebugError, Outcome};
 use crate::{
-    cli::output::{Row, or_dash},
+    cli::output::{Row, left, or_dash},
     model::{CertificateState, CertificateView},
 };
 
@@ -39,29 +39,5 @@ fn state(state: CertificateState) -> &'static str {
         CertificateState::Valid => "valid",
         CertificateState::Expired => "expired",
         CertificateState::Waiting => "waiting",
-    }
-}
-
-/// The time that is left, in its two largest units.
-fn left(seconds: i64) -> String {
-    let sign = if seconds < 0 { "-" } else { "" };
-    let seconds = seconds.unsigned_abs();
-    let [days, hours, minutes] = [seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60];
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{sign}{seconds}s"),
-        (0, 0, _) => format!("{sign}{minutes}m{}s", seconds % 60),
-        (0, ..) => format!("{sign}{hours}h{minutes}m"),
-        _ => format!("{sign}{days}d{hours}h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_that_is_left_is_told_in_its_two_largest_units() {
-        let told = [0, 59, 60, 3_599, 3_600, 90_000, -61].map(left);
-        assert_eq!(told, ["0s", "59s", "1m0s", "59m59s", "1h0m", "1d1h", "-1m1s"]);
     }
 }

@@ -28,6 +28,10 @@ pub(super) enum DebugError {
     ParseFile { path: PathBuf, source: serde_json::Error },
     #[error("cannot write {}", path.display())]
     WriteFile { path: PathBuf, source: io::Error },
+    #[error("cannot remove {}", path.display())]
+    Remove { path: PathBuf, source: io::Error },
+    #[error("cannot wait for SIGTERM")]
+    Stay(#[source] io::Error),
     #[error("cannot print")]
     Print(#[from] io::Error),
     #[error(transparent)]
