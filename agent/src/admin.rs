@@ -10,9 +10,14 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{future, io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, UnixStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::timeout,
+};
 
 pub use request::{Readiness, Request};
 
@@ -22,11 +27,11 @@ use crate::{
     telemetry::Exposition,
 };
 
-/// The two places at which the agent answers, bound and not served yet.
+/// The two places at which the agent answers, bound and not served yet; others than agents have the port only.
 #[derive(Debug)]
 pub struct Admin {
     port: TcpListener,
-    socket: RootSocket,
+    socket: Option<RootSocket>,
 }
 
 /// Why the agent cannot answer.
@@ -50,10 +55,18 @@ pub enum AdminError {
 impl Admin {
     /// Takes the port, and the socket unless somebody answers there.
     pub async fn bind(address: SocketAddr, socket: PathBuf) -> Result<Self, AdminError> {
+        Ok(Self {
+            socket: Some(RootSocket::bind(socket)?),
+            ..Self::bind_port(address).await?
+        })
+    }
+
+    /// Takes the port alone.
+    pub async fn bind_port(address: SocketAddr) -> Result<Self, AdminError> {
         let port = TcpListener::bind(address).await;
         Ok(Self {
             port: port.map_err(|source| AdminError::Port { address, source })?,
-            socket: RootSocket::bind(socket)?,
+            socket: None,
         })
     }
 
@@ -78,14 +91,21 @@ impl Admin {
                         let _slow = timeout(LONGEST_VISIT, serve(stream, answer)).await;
                     });
                 }
-                accepted = socket.accept(), if connections.len() < MOST_CONNECTIONS => {
-                    let Some((stream, _)) = http::accepted(accepted).await else { continue };
+                accepted = at_socket(socket.as_ref()), if connections.len() < MOST_CONNECTIONS => {
+                    let Some(stream) = http::accepted(accepted).await else { continue };
                     let requests = requests.clone();
                     connections.spawn(serve(stream, move |request| socket::answer(request, requests.clone())));
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
+    }
+}
+
+async fn at_socket(socket: Option<&RootSocket>) -> io::Result<UnixStream> {
+    match socket {
+        Some(socket) => Ok(socket.accept().await?.0),
+        None => future::pending().await,
     }
 }
 

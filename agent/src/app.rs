@@ -6,6 +6,7 @@ mod ca;
 mod capture;
 mod certificates;
 mod cni;
+mod controller;
 mod doors;
 mod drops;
 mod events;
@@ -35,7 +36,7 @@ use crate::{
         status::{self, StatusArgs},
         validate::{self, ValidateArgs},
     },
-    config::{AgentConfig, CaConfig, CniArgs},
+    config::{AgentConfig, CaConfig, CniArgs, ControllerConfig},
 };
 
 /// Weft, a service mesh without sidecars: one agent per node.
@@ -50,6 +51,7 @@ pub struct Cli {
 enum Command {
     Agent(Box<AgentConfig>),
     Ca(Box<CaConfig>),
+    Controller(Box<ControllerConfig>),
     Validate(ValidateArgs),
     Crds(CrdsArgs),
     Check(CheckArgs),
@@ -82,6 +84,7 @@ impl Cli {
         let ended = match self.command {
             Command::Agent(config) => agent::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Ca(config) => ca::run(&config).map(|()| ExitCode::SUCCESS),
+            Command::Controller(config) => controller::run(&config).map(|()| ExitCode::SUCCESS),
             Command::Validate(args) => validate::run(&args).map_err(anyhow::Error::from),
             Command::Check(args) => check::run(&args).map_err(anyhow::Error::from),
             Command::Status(args) => status::run(&args).map_err(anyhow::Error::from),
@@ -110,6 +113,8 @@ Examples:
   weft agent --manifests ./mesh --node node-1
   weft agent --kubeconfig ~/.kube/config --node node-1
   weft ca --manifests ./mesh --state ./ca
+  weft ca --kubernetes
+  weft controller
   weft debug conn show
   weft check; weft status
 

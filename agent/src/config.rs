@@ -1,6 +1,7 @@
 //! Every flag and variable of `weft agent`, parsed once and handed by value to the room that owns it.
 
 mod ca;
+mod cluster;
 mod cni;
 mod kubeconfig;
 
@@ -15,7 +16,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-pub use ca::{CaClientConfig, CaCommand, CaConfig, Named};
+pub use ca::{CaClientConfig, CaCommand, CaConfig, IntermediateConfig, Named};
+pub use cluster::{ClusterConfig, ControllerConfig};
 pub use cni::{CniArgs, CniCommand, CniConfig, CniPaths};
 pub use kubeconfig::PersonConfig;
 
@@ -313,10 +315,8 @@ struct NodeNameError;
 
 /// Ports below belong to services.
 const UNPRIVILEGED: u16 = 1024;
-
 /// A name of more letters is shortened to this and a hash.
 const LONGEST_NAME: usize = 72;
-
 const AGENT_EXAMPLES: &str = "\
 Examples:
   weft agent --manifests ./mesh --node node-1

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cluster;
 pub mod cni;
 pub mod config;
+pub mod controller;
 pub mod dns;
 pub mod kernel;
 pub mod model;

@@ -6,9 +6,11 @@
 //! ```
 
 mod access_log;
+mod ca;
 mod causes;
 mod certificates;
 mod cni;
+mod controller;
 mod denied;
 mod dns;
 mod exposition;
@@ -27,9 +29,11 @@ use std::{
 use tokio::sync::mpsc;
 
 pub use access_log::{AccessLog, AccessLogFormat};
+pub use ca::{AuthorityRole, CaMetrics, CertificateRefusal, ReviewOutcome};
 pub use causes::with_causes;
 pub use certificates::{CertificateMetrics, CertificateOutcome};
 pub use cni::{CniMetrics, CniOutcome, CniRefusal};
+pub use controller::ControllerMetrics;
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;

@@ -21,6 +21,7 @@ mod identities;
 pub mod issue;
 mod key;
 mod keys;
+mod pem;
 mod pinned;
 mod protection;
 mod protocol;
@@ -36,8 +37,10 @@ mod token;
 mod trust;
 mod verify;
 
-pub use authority::{Authority, AuthorityError, Grant, InvalidRequest, ProvenKey, Signed, Validity, random_mesh};
-pub use certificate::{AuthorityId, InvalidCertificate, Role, Serial};
+pub use authority::{
+    Authority, AuthorityError, AuthorityKind, Grant, InvalidRequest, ProvenKey, Signed, Validity, random_mesh,
+};
+pub use certificate::{AuthorityId, InvalidCertificate, Role, Serial, authority_end, authority_id};
 pub use credentials::Credentials;
 pub use ends::pem_ends;
 pub use error::{Refused, TlsCause, TlsError};
@@ -46,7 +49,8 @@ pub use expected::Expected;
 pub use handshake::{accept, connect};
 pub use hello::{Hello, hello};
 pub use identities::Identities;
-pub use pinned::CaEndpoint;
+pub use pem::{InvalidPem, read_certificates, write_certificates};
+pub use pinned::{CaEndpoint, InvalidBundle};
 pub use protection::BadRecord;
 pub use protocol::Protocol;
 pub use random::unguessable;

@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    config::AgentConfig,
+    config::{AgentConfig, CaClientConfig},
     model::{CertificateState, CertificateView, Mesh, Pod},
     telemetry::CertificateMetrics,
     tls::{
         Credentials, Identities,
-        issue::{Ca, Embedded, IssueStatus, Keeper, Remote},
+        issue::{Ca, Credential, Embedded, IssueStatus, Keeper, Remote},
     },
 };
 
@@ -32,10 +32,10 @@ impl Certificates {
         mesh: watch::Receiver<Arc<Mesh>>,
         metrics: CertificateMetrics,
     ) -> anyhow::Result<Self> {
-        if let (Some(address), Some(token)) = (&config.ca.ca, &config.ca.ca_token) {
+        if let (Some(address), Some(credential)) = (&config.ca.ca, credential(&config.ca)) {
             let remote = Remote {
                 address: address.clone(),
-                token: token.clone(),
+                credential,
                 node: config.node.as_str().into(),
             };
             return Ok(Self::keep(remote, mesh, metrics));
@@ -67,6 +67,18 @@ impl Certificates {
         views.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         views
     }
+}
+
+/// By what the agent and its CA are to know each other.
+fn credential(config: &CaClientConfig) -> Option<Credential> {
+    let join = config.ca_token.clone().map(Credential::Join);
+    let pod = || {
+        Some(Credential::Pod {
+            bundle: config.ca_bundle.clone()?,
+            token: config.ca_service_account_token.clone(),
+        })
+    };
+    join.or_else(pod)
 }
 
 fn view(pod: &Pod, credentials: Option<&Credentials>, status: &IssueStatus) -> CertificateView {

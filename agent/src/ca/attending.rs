@@ -37,6 +37,22 @@ impl Attending {
         let without = known.values().filter(|attendant| attendant.bundle < version);
         without.map(|attendant| Arc::clone(&attendant.node)).collect()
     }
+
+    /// The bundle that each node's agent has taken; where a node has two, the older one.
+    pub(super) fn taken(&self) -> BTreeMap<Arc<str>, u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for Attendant { node, bundle } in known.values() {
+            let least = taken.entry(Arc::clone(node)).or_insert(*bundle);
+            *least = (*least).min(*bundle);
+        }
+        taken
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 // === impl Seat ===

@@ -19,12 +19,14 @@ use super::{
 use crate::telemetry::with_causes;
 
 /// The folder of a running CA, and what it said last.
+#[derive(Debug)]
 pub(super) struct Book {
     folder: Folder,
     live: watch::Sender<Arc<Live>>,
     read: Mutex<Read>,
 }
 
+#[derive(Debug)]
 struct Read {
     stamp: Option<Stamp>,
     state: State,

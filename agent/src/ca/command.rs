@@ -1,7 +1,9 @@
 //! What an operator tells a CA by its folder, whether or not it runs.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -9,11 +11,12 @@ use serde::Serialize;
 
 use super::{
     CaServerError,
+    announced::AnnouncedKind,
     folder::Folder,
     rotate::{begin, force},
     state::{KeptToken, Rotation, State, seconds},
 };
-use crate::tls::{Denial, Fingerprint, JoinToken};
+use crate::tls::{AuthorityError, Denial, Fingerprint, JoinToken, authority_id};
 
 /// What a CA keeps, as far as it may be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +50,7 @@ pub struct ShownToken {
 pub fn make_token(folder: &Path, node: &str, life: Duration) -> Result<String, CaServerError> {
     Folder::open(folder)?.edit(|state| {
         let now = SystemTime::now();
-        let root = Fingerprint::of(state.endpoint.load()?.root());
+        let root = Fingerprint::of(state.endpoint()?.certificate());
         let token = JoinToken::draw(node, root, now + life)?;
         state.tokens.retain(|token| token.expires > seconds(now));
         state.tokens.push(KeptToken {
@@ -77,39 +80,53 @@ pub fn force_rotation(folder: &Path) -> Result<String, CaServerError> {
 
 /// Puts a name on the deny-list, or takes it off.
 pub fn change_denials(folder: &Path, denial: &Denial, denied: bool) -> Result<(), CaServerError> {
+    Folder::open(folder)?.edit(|state| set_denial(state, denial, denied))
+}
+
+/// Puts a name on a state's deny-list, or takes it off.
+pub(super) fn set_denial(state: &mut State, denial: &Denial, denied: bool) -> Result<(), CaServerError> {
     let denial = denial.to_string();
-    Folder::open(folder)?.edit(|state| {
-        let listed = state.denied.contains(&denial);
-        match (listed, denied) {
-            (false, false) => return Err(CaServerError::NotDenied(denial.clone())),
-            (true, true) => return Ok(()),
-            (false, true) => state.denied.push(denial.clone()),
-            (true, false) => state.denied.retain(|other| other != &denial),
-        }
-        state.bundle += 1;
-        Ok(())
-    })
+    let listed = state.denied.contains(&denial);
+    match (listed, denied) {
+        (false, false) => return Err(CaServerError::NotDenied(denial)),
+        (true, true) => return Ok(()),
+        (false, true) => state.denied.push(denial),
+        (true, false) => state.denied.retain(|other| other != &denial),
+    }
+    state.bundle += 1;
+    Ok(())
 }
 
 /// Shows what a CA keeps.
 pub fn show(folder: &Path) -> Result<Shown, CaServerError> {
     let folder = Folder::open(folder)?;
     let state = folder.read()?;
-    let joining = state.rotation.is_some_and(Rotation::is_joining);
-    let waits = folder.read_waits()?;
-    let waits = waits.filter(|waits| joining && waits.bundle == state.bundle);
-    let roots: Vec<String> = state
-        .roots
-        .iter()
-        .map(|root| Ok::<_, CaServerError>(root.load()?.id().to_string()))
-        .collect::<Result<_, _>>()?;
+    let waits = folder.read_waits()?.filter(|waits| waits.bundle == state.bundle);
+    shown(state, waits.map(|waits| waits.nodes).unwrap_or_default())
+}
+
+/// What may be shown of a state, and for whose agents its rotation waits.
+pub(super) fn shown(state: State, waits_for: BTreeSet<Arc<str>>) -> Result<Shown, CaServerError> {
+    let own = state.roots.iter().map(|root| Ok(root.load()?.id().to_string()));
+    let own: Vec<String> = own.collect::<Result<_, CaServerError>>()?;
+    let announced = |kind| {
+        let certificates = state.announced(kind)?.into_iter();
+        let ids =
+            certificates.map(|certificate| Ok(authority_id(&certificate).map_err(AuthorityError::Root)?.to_string()));
+        ids.collect::<Result<Vec<String>, CaServerError>>()
+    };
     let now = seconds(SystemTime::now());
     let tokens = state.tokens.iter().filter(|token| token.expires > now);
+    let joining = state.rotation.is_some_and(Rotation::is_joining);
+    let waits_for = waits_for.iter().filter(|_| joining);
     Ok(Shown {
-        signer: roots.get(state.signer()).cloned().unwrap_or_default(),
-        roots,
+        signer: match own.get(state.signer()) {
+            Some(own) => own.clone(),
+            None => announced(AnnouncedKind::Intermediate)?.pop().unwrap_or_default(),
+        },
+        roots: [own, announced(AnnouncedKind::Root)?].concat(),
         rotation: stage(&state),
-        waits_for: waits.map_or_else(Vec::new, |waits| waits.nodes.iter().map(ToString::to_string).collect()),
+        waits_for: waits_for.map(ToString::to_string).collect(),
         denied: state.denied.clone(),
         tokens: tokens
             .map(|token| ShownToken {
@@ -121,7 +138,8 @@ pub fn show(folder: &Path) -> Result<Shown, CaServerError> {
     })
 }
 
-fn stage(state: &State) -> String {
+/// How far a state's rotation is, in words.
+pub(super) fn stage(state: &State) -> String {
     match state.rotation {
         None => "none".to_owned(),
         Some(Rotation::Joining { since, forced }) => {

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::tls::{AuthorityError, InvalidToken};
+use crate::{
+    cluster::SharedError,
+    tls::{AuthorityError, InvalidPem, InvalidToken},
+};
 
 /// Why a CA cannot do what it is told.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,43 @@ pub enum CaServerError {
     /// There is no rotation that could be forced.
     #[error("no root is being replaced: `weft ca rotate` begins it")]
     NotRotating,
+    /// A file holds no certificates.
+    #[error("cannot use the certificates in {}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: InvalidPem,
+    },
+    /// The authority from files is not under the roots from files.
+    #[error("the certificate of the authority does not lead to one of the roots")]
+    Unrooted,
+    /// The authority from files is over.
+    #[error("the certificate of the authority has expired")]
+    Expired,
+    /// The objects of a cluster cannot be read or written.
+    #[error("cannot use the cluster's objects")]
+    Cluster(#[from] SharedError),
+    /// What the Secret holds is not understood.
+    #[error("the Secret holds no state of a CA of this version")]
+    UnreadableSecret(#[source] serde_json::Error),
+    /// There is no CA in the cluster.
+    #[error("there is no CA in the cluster yet: its first replica makes one")]
+    NotInCluster,
+    /// Others change the state all the time.
+    #[error("others have changed the Secret at each try")]
+    Contended,
+    /// The cluster's CA has no root of its own.
+    #[error("the CA signs with an authority that is not its own: whoever made that replaces it, and the CA follows")]
+    ForeignRoots,
+    /// The cluster's CA has roots of its own.
+    #[error(
+        "the CA has roots of its own: delete its Secret, with no replica running, to begin anew with another authority"
+    )]
+    OwnRoots,
+    /// There are no tokens in a cluster.
+    #[error("in Kubernetes agents are known by the service account tokens of their pods: there are none to make")]
+    TokenInCluster,
     /// There is no port to listen on.
     #[error("cannot listen at {address}")]
     Listen {

@@ -34,6 +34,9 @@ pub(super) fn begin(state: &mut State) -> Result<bool, CaServerError> {
     if state.rotation.is_some() {
         return Ok(false);
     }
+    if state.roots.is_empty() {
+        return Err(CaServerError::ForeignRoots);
+    }
     state.roots.push(KeptRoot::create(&state.trust_domain)?);
     state.rotation = Some(Rotation::Joining {
         since: seconds(SystemTime::now()),

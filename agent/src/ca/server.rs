@@ -1,4 +1,4 @@
-//! The running CA: agents attend, ask, and are told what changes.
+//! The running CA: it listens for agents, and follows its state.
 
 use std::{
     net::SocketAddr,
@@ -9,36 +9,30 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
     CaServerError,
-    admit::{Refusal, admit},
-    attending::{Attending, Seat},
+    admission::Gate,
+    attending::Attending,
+    audit::Audit,
     book::Book,
+    desk::Desk,
     folder::Folder,
-    live::Live,
+    replica::{Replica, ReplicaSettings},
     rotate::Pace,
 };
 use crate::{
-    model::{Identity, Roster},
-    telemetry::with_causes,
-    tls::{
-        CaEndpoint, Grant, JoinToken, ProvenKey, Validity,
-        issue::{self, Answer, Ask, Attendee, Bundle, Outcome, Reception, Word},
-    },
+    cluster::FollowedRoster,
+    telemetry::{CaMetrics, with_causes},
+    tls::issue,
 };
 
 /// How a CA is run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its folder.
-    pub state: PathBuf,
-    /// The trust domain of a CA that is made anew.
-    pub trust_domain: String,
     /// Where it listens.
     pub listen: SocketAddr,
     /// How long certificates live.
@@ -47,45 +41,79 @@ pub struct Settings {
     pub rotation_step: Duration,
     /// How much longer it waits for agents that attend and do not take the new root.
     pub rotation_patience: Duration,
+    /// Where certificates are told, one line each.
+    pub audit: Audit,
+    /// What is counted.
+    pub metrics: CaMetrics,
+}
+
+/// The folder of a CA of one process.
+#[derive(Clone, Debug)]
+pub struct FolderSettings {
+    /// The folder.
+    pub path: PathBuf,
+    /// The trust domain of a CA that is made anew.
+    pub trust_domain: String,
 }
 
 /// A CA that listens.
 pub struct Server {
-    endpoint: CaEndpoint,
     listener: TcpListener,
     pace: Pace,
+    state: Followed,
     desk: Desk,
 }
 
-/// What every agent's stream needs.
-#[derive(Clone)]
-struct Desk {
-    book: Arc<Book>,
-    live: watch::Receiver<Arc<Live>>,
-    roster: watch::Receiver<Arc<Roster>>,
-    life: Duration,
-    attending: Arc<Attending>,
+/// What is followed for as long as a CA runs.
+enum Followed {
+    Folder(Arc<Book>),
+    Secret(Box<Replica>),
 }
 
 // === impl Server ===
 
 impl Server {
-    /// Takes the folder and the port.
-    pub async fn bind(settings: Settings, roster: watch::Receiver<Arc<Roster>>) -> Result<Self, CaServerError> {
+    /// Takes a folder and the port, for a CA of one process.
+    pub async fn bind(
+        settings: Settings,
+        folder: FolderSettings,
+        roster: FollowedRoster,
+    ) -> Result<Self, CaServerError> {
+        let FolderSettings { path, trust_domain } = folder;
+        let book = Arc::new(Book::open(Folder::create(&path, &trust_domain)?)?);
+        let gate = Gate::Tokens(Arc::clone(&book));
+        let live = book.live();
+        Self::new(settings, Followed::Folder(book), Desk::new(live, roster, gate)).await
+    }
+
+    /// Takes a cluster's Secret, or makes it, and the port, for one of several replicas.
+    pub async fn bind_replica(
+        settings: Settings,
+        replica: ReplicaSettings,
+        roster: FollowedRoster,
+    ) -> Result<Self, CaServerError> {
+        let gate = Gate::Pods(Arc::new(replica.reviews(settings.metrics.clone())));
+        let replica = Replica::open(replica, settings.life).await?;
+        let live = replica.live();
+        Self::new(
+            settings,
+            Followed::Secret(Box::new(replica)),
+            Desk::new(live, roster, gate),
+        )
+        .await
+    }
+
+    async fn new(settings: Settings, state: Followed, desk: Desk) -> Result<Self, CaServerError> {
         let Settings {
-            state,
-            trust_domain,
             listen,
             life,
             rotation_step,
             rotation_patience,
+            audit,
+            metrics,
         } = settings;
-        let folder = Folder::create(&state, &trust_domain)?;
-        let endpoint = CaEndpoint::new(&folder.read()?.endpoint.load()?)?;
-        let book = Book::open(folder)?;
         let listener = TcpListener::bind(listen).await;
         Ok(Self {
-            endpoint,
             listener: listener.map_err(|source| CaServerError::Listen {
                 address: listen,
                 source,
@@ -95,12 +123,12 @@ impl Server {
                 patience: rotation_patience,
                 life,
             },
+            state,
             desk: Desk {
-                live: book.live(),
-                book: Arc::new(book),
-                roster,
                 life,
-                attending: Arc::default(),
+                audit,
+                metrics,
+                ..desk
             },
         })
     }
@@ -113,15 +141,19 @@ impl Server {
     /// Serves until it is dropped.
     pub async fn run(self) {
         let Self {
-            endpoint,
             listener,
             pace,
+            state,
             desk,
         } = self;
-        tokio::join!(
-            follow(&desk.book, pace, &desk.attending),
-            listen(&listener, &endpoint, &desk),
-        );
+        let (attending, metrics) = (Arc::clone(&desk.attending), desk.metrics.clone());
+        let follow = async {
+            match &state {
+                Followed::Folder(book) => follow(book, pace, &attending).await,
+                Followed::Secret(replica) => replica.follow(pace, &attending).await,
+            }
+        };
+        tokio::join!(follow, listen(&listener, &desk), measure(&desk, &attending, &metrics));
     }
 }
 
@@ -136,7 +168,17 @@ async fn follow(book: &Book, pace: Pace, attending: &Attending) {
     }
 }
 
-async fn listen(listener: &TcpListener, endpoint: &CaEndpoint, desk: &Desk) {
+/// Tells what no event tells.
+async fn measure(desk: &Desk, attending: &Attending, metrics: &CaMetrics) {
+    loop {
+        metrics.authorities(desk.live.borrow().ends(), SystemTime::now());
+        metrics.agents(attending.count());
+        metrics.follows(desk.roster.is_fresh());
+        sleep(MEASURED).await;
+    }
+}
+
+async fn listen(listener: &TcpListener, desk: &Desk) {
     let mut agents = JoinSet::new();
     loop {
         while agents.try_join_next().is_some() {}
@@ -144,7 +186,7 @@ async fn listen(listener: &TcpListener, endpoint: &CaEndpoint, desk: &Desk) {
             agents.join_next().await;
         }
         match listener.accept().await {
-            Ok((stream, peer)) => drop(agents.spawn(attend(stream, peer, endpoint.clone(), desk.clone()))),
+            Ok((stream, peer)) => drop(agents.spawn(attend(stream, peer, desk.clone()))),
             Err(error) => {
                 tracing::warn!(%error, "An agent cannot be accepted");
                 // What ran out does not come back at once.
@@ -154,9 +196,10 @@ async fn listen(listener: &TcpListener, endpoint: &CaEndpoint, desk: &Desk) {
     }
 }
 
-async fn attend(stream: TcpStream, peer: SocketAddr, endpoint: CaEndpoint, desk: Desk) {
+async fn attend(stream: TcpStream, peer: SocketAddr, desk: Desk) {
     // Small answers must not wait; the socket is open, and where it is not the handshake says so.
     let _ = stream.set_nodelay(true);
+    let endpoint = desk.live.borrow().endpoint.clone();
     let stream = match timeout(HANDSHAKE_TIME, endpoint.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::info!(%peer, error = with_causes(&error), "No TLS with an agent"),
@@ -167,133 +210,9 @@ async fn attend(stream: TcpStream, peer: SocketAddr, endpoint: CaEndpoint, desk:
     }
 }
 
-// === impl Desk ===
-
-impl Reception for Desk {
-    fn knows(&self, token: &JoinToken) -> Result<(), String> {
-        let mut known = self.live.borrow().knows(token);
-        if known.is_err() {
-            // It may have been made a moment ago.
-            self.book.look();
-            known = self.live.borrow().knows(token);
-        }
-        if let Err(reason) = &known {
-            tracing::warn!(target: AUDIT, node = %token.node, reason, "Agent refused");
-        }
-        known
-    }
-
-    fn welcome(&self, attendee: Attendee) {
-        tokio::spawn(self.clone().serve(attendee));
-    }
-}
-
-impl Desk {
-    async fn serve(mut self, attendee: Attendee) {
-        let Attendee {
-            token,
-            mut words,
-            answers,
-        } = attendee;
-        let seat = Seat::take(&self.attending, &token.node);
-        tracing::info!(target: AUDIT, node = %token.node, "Agent attends");
-        let mut told = 0;
-        loop {
-            let live = Arc::clone(&self.live.borrow_and_update());
-            if let Err(reason) = live.knows(&token) {
-                tracing::warn!(target: AUDIT, node = %token.node, reason, "Agent sent away");
-                return;
-            }
-            if live.bundle.version != told {
-                told = live.bundle.version;
-                if answers.send(news(Some(live.bundle.clone()), Vec::new())).await.is_err() {
-                    break;
-                }
-            }
-            tokio::select! {
-                changed = self.live.changed() => if changed.is_err() {
-                    break;
-                },
-                word = words.recv() => match word {
-                    Some(Word::Known(version)) => seat.knows(version),
-                    Some(Word::Asks(asks)) => {
-                        let roster = Arc::clone(&self.roster.borrow());
-                        let outcomes = asks.into_iter().map(|ask| self.settle(&live, &roster, &token, ask)).collect();
-                        if answers.send(news(None, outcomes)).await.is_err() {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        tracing::info!(target: AUDIT, node = %token.node, "Agent has left");
-    }
-
-    /// Issues or refuses one certificate, with a line for the audit.
-    fn settle(&self, live: &Live, roster: &Roster, token: &JoinToken, ask: Ask) -> Outcome {
-        let (node, pod, uid) = (&token.node, ask.pod.clone(), ask.uid.clone());
-        let issued = match self.issue(live, roster, token, &ask) {
-            Ok((grant, serial, der)) => {
-                let Grant { identity, ips, .. } = grant;
-                tracing::info!(target: AUDIT, %node, %pod, %uid, %identity, serial, ?ips, "Certificate issued");
-                Ok(vec![der])
-            }
-            Err(error) => {
-                let reason = with_causes(&error);
-                tracing::warn!(target: AUDIT, %node, %pod, %uid, reason, "Certificate refused");
-                Err(reason)
-            }
-        };
-        Outcome { uid, issued }
-    }
-
-    fn issue(
-        &self,
-        live: &Live,
-        roster: &Roster,
-        token: &JoinToken,
-        ask: &Ask,
-    ) -> Result<(Grant, String, Vec<u8>), NotIssued> {
-        let grant = Grant {
-            ips: admit(roster, &token.node, ask)?,
-            identity: Identity::new(live.trust_domain(), &ask.pod.namespace, &ask.service_account),
-            uid: ask.uid.clone(),
-            node: Some(Arc::clone(&token.node)),
-        };
-        if let Some(denial) = live.bundle.denied.find_grant(&grant) {
-            return Err(Refusal::Denied(denial).into());
-        }
-        let key = ProvenKey::of_request(&ask.request)?;
-        let validity = Validity::starting(SystemTime::now(), self.life);
-        let signed = live.signer().sign(&grant, &key, validity)?;
-        Ok((grant, signed.serial.to_string(), signed.der))
-    }
-}
-
-/// Why a certificate was not issued.
-#[derive(Debug, thiserror::Error)]
-enum NotIssued {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Request(#[from] crate::tls::InvalidRequest),
-    #[error(transparent)]
-    Authority(#[from] crate::tls::AuthorityError),
-}
-
-fn news(bundle: Option<Bundle>, outcomes: Vec<Outcome>) -> Answer {
-    Answer {
-        time: SystemTime::now(),
-        bundle,
-        outcomes,
-    }
-}
-
-/// Whom `--log weft_audit=info` shows.
-const AUDIT: &str = "weft_audit";
 /// How often the folder is looked at: what a command writes reaches the agents within this time.
 const LOOK: Duration = Duration::from_millis(200);
+const MEASURED: Duration = Duration::from_secs(5);
 /// More agents than any cluster has nodes, and fewer than descriptors.
 const MOST_CONNECTIONS: usize = 15_000;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

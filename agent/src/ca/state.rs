@@ -1,11 +1,17 @@
 //! All that a CA keeps, as its file holds it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::CaServerError;
+use super::{
+    CaServerError,
+    announced::{Announced, AnnouncedKind, Issuer},
+};
 use crate::tls::{Authority, AuthorityError, Validity, random_mesh};
 
 /// All that a CA keeps.
@@ -17,8 +23,8 @@ pub(super) struct State {
     pub(super) trust_domain: String,
     /// The random number of the mesh, which stays when roots rotate.
     pub(super) mesh: String,
-    /// The root of the CA's own TLS, which tokens name.
-    pub(super) endpoint: KeptRoot,
+    /// The root of the CA's own TLS, which tokens name; none in a cluster, where there are no tokens.
+    pub(super) endpoint: Option<KeptRoot>,
     /// The roots that agents believe, the oldest first.
     pub(super) roots: Vec<KeptRoot>,
     pub(super) rotation: Option<Rotation>,
@@ -27,6 +33,9 @@ pub(super) struct State {
     pub(super) tokens: Vec<KeptToken>,
     /// Counts up when roots or deny-list change.
     pub(super) bundle: u64,
+    /// The certificates of authorities that are not the CA's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) announced: Vec<Announced>,
 }
 
 /// A root with its key, in base64.
@@ -75,13 +84,40 @@ impl State {
             version: VERSION,
             trust_domain: trust_domain.to_owned(),
             mesh: BASE64_STANDARD.encode(random_mesh()?),
-            endpoint: KeptRoot::create(trust_domain)?,
+            endpoint: Some(KeptRoot::create(trust_domain)?),
             roots: vec![KeptRoot::create(trust_domain)?],
+            announced: Vec::new(),
             rotation: None,
             denied: Vec::new(),
             tokens: Vec::new(),
             bundle: 1,
         })
+    }
+
+    /// The state of a new CA in a cluster: with a root of its own, or for an authority that is not its own.
+    pub(super) fn for_cluster(trust_domain: &str, issuer: Option<&Issuer>) -> Result<Self, CaServerError> {
+        let mut state = Self {
+            endpoint: None,
+            ..Self::create(trust_domain)?
+        };
+        if let Some(issuer) = issuer {
+            state.roots.clear();
+            issuer.announce(&mut state, Duration::ZERO, SystemTime::now());
+        }
+        Ok(state)
+    }
+
+    /// The root of the CA's own TLS.
+    pub(super) fn endpoint(&self) -> Result<Authority, CaServerError> {
+        self.endpoint
+            .as_ref()
+            .ok_or(CaServerError::Senseless("root of the CA's own TLS"))?
+            .load()
+    }
+
+    /// The certificates (DER) of this kind that are not of the CA's own authorities.
+    pub(super) fn announced(&self, kind: AnnouncedKind) -> Result<Vec<Vec<u8>>, CaServerError> {
+        self.announced.iter().filter_map(|known| known.der(kind)).collect()
     }
 
     /// The root that signs, by its place.
@@ -110,6 +146,16 @@ impl Rotation {
     }
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("trust_domain", &self.trust_domain)
+            .field("bundle", &self.bundle)
+            .field("rotation", &self.rotation)
+            .finish_non_exhaustive()
+    }
+}
+
 // === impl KeptRoot ===
 
 impl KeptRoot {
@@ -117,20 +163,25 @@ impl KeptRoot {
         let validity = Validity::starting(SystemTime::now(), ROOT_LIFE);
         let authority = Authority::create(trust_domain, validity)?;
         Ok(Self {
-            certificate: BASE64_STANDARD.encode(authority.root()),
+            certificate: BASE64_STANDARD.encode(authority.certificate()),
             key: BASE64_STANDARD.encode(authority.private_key()),
         })
     }
 
     pub(super) fn load(&self) -> Result<Authority, CaServerError> {
-        let decode = |text: &str, what| {
-            let bytes = BASE64_STANDARD.decode(text);
-            bytes.map_err(|_not_base64| CaServerError::Senseless(what))
-        };
-        let root = decode(&self.certificate, "root")?;
         let key = decode(&self.key, "key of a root")?;
-        Ok(Authority::load(root, &key)?)
+        Ok(Authority::load(self.certificate()?, &key)?)
     }
+
+    /// The certificate (DER).
+    pub(super) fn certificate(&self) -> Result<Vec<u8>, CaServerError> {
+        decode(&self.certificate, "root")
+    }
+}
+
+fn decode(text: &str, what: &'static str) -> Result<Vec<u8>, CaServerError> {
+    let bytes = BASE64_STANDARD.decode(text);
+    bytes.map_err(|_not_base64| CaServerError::Senseless(what))
 }
 
 /// Seconds since 1970.

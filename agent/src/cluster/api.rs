@@ -1,6 +1,9 @@
 //! The way to the Kubernetes API server.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use kube::{
     Client, Config,
@@ -37,6 +40,12 @@ pub enum ApiServerError {
 }
 
 // === impl ApiServer ===
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiServer")
+    }
+}
 
 impl ApiServer {
     /// The server that a kubeconfig's current context names, else the one of the cluster in which this pod runs. Nothing is

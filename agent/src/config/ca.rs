@@ -8,18 +8,31 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::{LogConfig, node_name};
+use super::{ClusterConfig, LogConfig, node_name};
 
 /// Who signs the pods' certificates.
 #[derive(Args, Clone, Debug)]
 pub struct CaClientConfig {
     /// The CA, as https://HOST:PORT [default: one within the agent, for a mesh of one node]
-    #[arg(long, value_name = "URL", env = "WEFT_CA", requires = "ca_token", value_parser = address)]
+    #[arg(long, value_name = "URL", env = "WEFT_CA", requires = "known", value_parser = address)]
     pub ca: Option<String>,
 
     /// The file with this node's token, as `weft ca token` has printed it; it is read anew at each connect
-    #[arg(long, value_name = "FILE", env = "WEFT_CA_TOKEN", requires = "ca")]
+    #[arg(long, value_name = "FILE", env = "WEFT_CA_TOKEN", requires = "ca", group = "known")]
     pub ca_token: Option<PathBuf>,
+
+    /// In Kubernetes: the file with the CA's roots, a mount of the ConfigMap weft-ca-bundle; it is read anew at each connect
+    #[arg(long, value_name = "FILE", env = "WEFT_CA_BUNDLE", requires = "ca", group = "known")]
+    pub ca_bundle: Option<PathBuf>,
+
+    /// In Kubernetes: the file with the token of this agent's pod for the audience weft-ca; it is read anew at each connect
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/run/secrets/weft/token",
+        env = "WEFT_CA_SERVICE_ACCOUNT_TOKEN"
+    )]
+    pub ca_service_account_token: PathBuf,
 
     /// How long certificates of the CA within the agent live, 1h to 24h
     #[arg(long, value_name = "DURATION", default_value = "4h", env = "WEFT_CERTIFICATE_LIFE", value_parser = certificate_life)]
@@ -28,8 +41,8 @@ pub struct CaClientConfig {
 
 /// Issue the certificates of pods to the agents of their nodes
 ///
-/// It listens for agents, each of which is known by a token for its node, and signs for the pods that the manifests put on
-/// that node. Its keys and lists lie in one folder that only its owner may read; the commands below change that folder,
+/// It listens for agents, each of which is known by a token for its node, and signs for the pods that the manifests, or the
+/// API server of a Kubernetes cluster, put on that node. Its keys and lists lie in one folder that only its owner may read; the commands below change that folder,
 /// and a CA that runs follows it within a second. In a folder on a tmpfs, as /run/weft/ca, all of it is in memory only.
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = false, subcommand_negates_reqs = true, after_help = CA_EXAMPLES)]
@@ -45,8 +58,27 @@ pub struct CaConfig {
     pub state: PathBuf,
 
     /// Sign for the pods of the YAML manifests in this folder, and follow their changes
-    #[arg(long, required = true, value_name = "DIR", env = "WEFT_MANIFESTS")]
+    #[arg(
+        long,
+        required_unless_present = "kubernetes",
+        conflicts_with = "kubernetes",
+        value_name = "DIR",
+        env = "WEFT_MANIFESTS"
+    )]
     pub manifests: Option<PathBuf>,
+
+    /// Be one of the replicas of a Kubernetes cluster's CA: keys and lists lie in its Secret weft-ca, agents are known by the
+    /// tokens of their pods. With a command: change that CA
+    #[arg(long, global = true, env = "WEFT_KUBERNETES")]
+    pub kubernetes: bool,
+
+    /// Which cluster is meant.
+    #[command(flatten)]
+    pub cluster: ClusterConfig,
+
+    /// An authority that is not the CA's own.
+    #[command(flatten)]
+    pub intermediate: IntermediateConfig,
 
     /// Listen for agents here
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 15012), env = "WEFT_CA_LISTEN")]
@@ -73,6 +105,10 @@ pub struct CaConfig {
     #[arg(long, value_name = "DURATION", default_value = "10m", env = "WEFT_ROTATION_PATIENCE", value_parser = humantime::parse_duration)]
     pub rotation_patience: Duration,
 
+    /// Serve /metrics, /readyz and /livez here [default: nowhere]
+    #[arg(long, value_name = "ADDR", env = "WEFT_ADMIN")]
+    pub admin: Option<SocketAddr>,
+
     /// Certificates of a shorter life, for tests only
     #[arg(long, hide = true, value_parser = humantime::parse_duration)]
     pub short_life: Option<Duration>,
@@ -84,6 +120,22 @@ pub struct CaConfig {
     /// What to do instead of issuing.
     #[command(subcommand)]
     pub command: Option<CaCommand>,
+}
+
+/// An authority that something else makes and renews, as cert-manager does: it signs in place of a root of the CA's own.
+#[derive(Args, Clone, Debug)]
+pub struct IntermediateConfig {
+    /// Sign with an intermediate certificate under these roots (PEM), and follow the files when they change
+    #[arg(long, value_name = "FILE", requires_all = ["intermediate_cert", "intermediate_key"], env = "WEFT_ROOT_CERT")]
+    pub root_cert: Option<PathBuf>,
+
+    /// That certificate, and those between it and the root (PEM)
+    #[arg(long, value_name = "FILE", requires = "root_cert", env = "WEFT_INTERMEDIATE_CERT")]
+    pub intermediate_cert: Option<PathBuf>,
+
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "root_cert", env = "WEFT_INTERMEDIATE_KEY")]
+    pub intermediate_key: Option<PathBuf>,
 }
 
 /// What an operator tells a CA, whether or not it runs.
@@ -208,7 +260,11 @@ Examples:
   weft ca token --node node-1 > node-1.token
   weft agent --manifests ./mesh --node node-1 --ca https://10.0.0.1:15012 --ca-token node-1.token
 
-Every certificate that is issued or refused is one line of the log, with the target weft_audit.";
+  weft ca --kubernetes --admin '[::]:15020'
+  weft ca show --kubernetes --kubeconfig ~/.kube/config
+
+Every certificate that is issued or refused is one line of the log, with the target weft_audit; in Kubernetes, one line of
+JSON on standard output.";
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +293,39 @@ mod tests {
         }
         for bad in ["59m", "25h", "4", ""] {
             assert!(certificate_life(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Parsed {
+        #[command(flatten)]
+        ca: CaConfig,
+    }
+
+    #[test]
+    fn a_ca_reads_manifests_or_a_cluster_and_commands_need_neither() {
+        use clap::{CommandFactory as _, Parser as _};
+        Parsed::command().debug_assert();
+        let parsed = |arguments: &[&str]| Parsed::try_parse_from([&["ca"], arguments].concat());
+        let replica = parsed(&["--kubernetes"]).expect("a replica").ca;
+        assert!(replica.kubernetes && replica.cluster.system_namespace == "weft-system");
+        assert!(
+            !parsed(&["--manifests", "mesh"])
+                .expect("a CA of one process")
+                .ca
+                .kubernetes
+        );
+        assert!(parsed(&["show", "--kubernetes"]).expect("a command").ca.kubernetes);
+        let issuer = ["--intermediate-cert", "tls.crt", "--intermediate-key", "tls.key"];
+        let whole = [&["--kubernetes", "--root-cert", "ca.crt"], &issuer[..]].concat();
+        assert!(parsed(&whole).is_ok());
+        for wrong in [
+            &[][..],
+            &["--kubernetes", "--manifests", "mesh"],
+            &["--kubernetes", "--root-cert", "ca.crt"],
+            &[&["--kubernetes"], &issuer[..]].concat(),
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -15,14 +15,36 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 
-use super::{AuthorityId, InvalidCertificate, Serial, certificate::authority_of, certificate::pod_name};
+use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::{
+    AuthorityId, InvalidCertificate, Serial,
+    certificate::{AuthorityCertificate, pod_name},
+    provider::provider,
+};
 use crate::model::{Identity, PodUid};
 
-/// A root certificate with its key.
+/// A root certificate with its key, or an intermediate one with what leads to a root.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    root: Vec<u8>,
+    /// Its certificate first (DER).
+    chain: Vec<Vec<u8>>,
     id: AuthorityId,
+    kind: AuthorityKind,
+    not_after: SystemTime,
+}
+
+/// Whether those who verify know an authority by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorityKind {
+    /// They have its certificate.
+    Root,
+    /// They must be sent its certificate.
+    Intermediate,
 }
 
 /// What a certificate is to say.
@@ -53,8 +75,8 @@ pub struct ProvenKey(rcgen::PublicKey);
 /// A certificate that was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The certificate (DER).
-    pub der: Vec<u8>,
+    /// The certificate, and those that lead to a root (DER).
+    pub chain: Vec<Vec<u8>>,
     /// Its serial number.
     pub serial: Serial,
 }
@@ -68,6 +90,12 @@ pub enum AuthorityError {
     /// The root cannot be read.
     #[error("the root certificate cannot be read")]
     Root(#[from] InvalidCertificate),
+    /// There is no certificate.
+    #[error("there is no certificate of the authority")]
+    Missing,
+    /// A certificate is not one of an authority, or its key is another one.
+    #[error("the certificate is not one of an authority with this key")]
+    OtherKey,
     /// A certificate cannot be made.
     #[error("the certificate cannot be made")]
     Sign(#[source] rcgen::Error),
@@ -102,25 +130,79 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
         let root = params.self_signed(&key).map_err(AuthorityError::Sign)?;
-        Self::new(root.der().to_vec(), key)
+        Self::new(vec![root.der().to_vec()], key, AuthorityKind::Root)
     }
 
     /// Takes a root and its key (PKCS #8, DER) as they were kept.
     pub fn load(root: Vec<u8>, key: &[u8]) -> Result<Self, AuthorityError> {
-        Self::new(root, KeyPair::try_from(key).map_err(AuthorityError::Key)?)
+        let key = KeyPair::try_from(key).map_err(AuthorityError::Key)?;
+        Self::new(vec![root], key, AuthorityKind::Root)
     }
 
-    fn new(root: Vec<u8>, key: KeyPair) -> Result<Self, AuthorityError> {
+    /// Takes an intermediate authority as other programs keep it: its certificate and those that lead to a root (DER), and
+    /// its key (PEM).
+    pub fn intermediate(chain: Vec<Vec<u8>>, key: &str) -> Result<Self, AuthorityError> {
+        let key = KeyPair::from_pem(key).map_err(AuthorityError::Key)?;
+        Self::new(chain, key, AuthorityKind::Intermediate)
+    }
+
+    fn new(chain: Vec<Vec<u8>>, key: KeyPair, kind: AuthorityKind) -> Result<Self, AuthorityError> {
+        let certificate = chain.first().ok_or(AuthorityError::Missing)?;
+        let AuthorityCertificate {
+            id,
+            key: public,
+            not_after,
+        } = AuthorityCertificate::read(certificate)?;
+        if public != key.public_key_raw() {
+            return Err(AuthorityError::OtherKey);
+        }
         Ok(Self {
-            id: authority_of(&root)?,
-            issuer: Issuer::from_ca_cert_der(&root.as_slice().into(), key).map_err(AuthorityError::Key)?,
-            root,
+            issuer: Issuer::from_ca_cert_der(&certificate.as_slice().into(), key).map_err(AuthorityError::Key)?,
+            chain,
+            id,
+            kind,
+            not_after,
         })
     }
 
-    /// The root certificate (DER).
-    pub fn root(&self) -> &[u8] {
-        &self.root
+    /// Its own certificate (DER).
+    pub fn certificate(&self) -> &[u8] {
+        self.chain.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Its own certificate and those that lead to a root (DER).
+    pub fn chain(&self) -> &[Vec<u8>] {
+        &self.chain
+    }
+
+    /// Whether what it signs leads to one of these roots (DER).
+    pub fn is_under(&self, roots: &[Vec<u8>]) -> bool {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.iter().map(|root| root.as_slice().into()));
+        // A certificate for nobody, which is thrown away: what verifies it verifies all that are signed.
+        let endpoint = self.sign_throwaway();
+        let verifier = WebPkiServerVerifier::builder_with_provider(store.into(), provider()).build();
+        let (Ok(leaf), Ok(verifier)) = (endpoint, verifier) else {
+            return false;
+        };
+        let chain: Vec<CertificateDer<'_>> = self.chain.iter().map(|der| der.as_slice().into()).collect();
+        let name = ServerName::try_from(NOBODY).expect("a constant name");
+        let verified = verifier.verify_server_cert(&leaf.into(), &chain, &name, &[], UnixTime::now());
+        verified.is_ok()
+    }
+
+    fn sign_throwaway(&self) -> Result<Vec<u8>, AuthorityError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Key)?;
+        let mut params = CertificateParams::new(vec![NOBODY.to_owned()]).map_err(AuthorityError::Sign)?;
+        let validity = Validity::starting(SystemTime::now(), BACKDATED);
+        (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
+        params.use_authority_key_identifier_extension = true;
+        self.sign_params(&params, &key)
+    }
+
+    /// Until when it is valid.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
     }
 
     /// The private key (PKCS #8, DER): for the CA's own folder, and nowhere else.
@@ -154,8 +236,13 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
+        let sent = match self.kind {
+            AuthorityKind::Root => &[],
+            AuthorityKind::Intermediate => &self.chain[..],
+        };
+        let certificate = self.sign_params(&params, &key.0)?;
         Ok(Signed {
-            der: self.sign_params(&params, &key.0)?,
+            chain: [certificate].into_iter().chain(sent.iter().cloned()).collect(),
             serial: Serial::new(&serial),
         })
     }
@@ -208,6 +295,15 @@ impl Validity {
             not_after: now + life,
         }
     }
+
+    /// The same, but no longer than until then.
+    #[must_use]
+    pub fn until(self, latest: SystemTime) -> Self {
+        Self {
+            not_after: self.not_after.min(latest),
+            ..self
+        }
+    }
 }
 
 fn names(identity: &Identity, uid: &PodUid, ips: &[IpAddr]) -> Result<Vec<SanType>, AuthorityError> {
@@ -237,5 +333,7 @@ fn random_serial() -> Result<[u8; 16], AuthorityError> {
     Ok(serial)
 }
 
+/// The name in a certificate that is never used.
+const NOBODY: &str = "nobody.weft";
 /// How far certificates reach into the past: the clocks of nodes differ.
 const BACKDATED: Duration = Duration::from_secs(5 * 60);

@@ -192,16 +192,42 @@ fn time(timestamp: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(timestamp.try_into().unwrap_or(0))
 }
 
-/// The key of an authority, read from its own certificate.
-pub(super) fn authority_of(der: &[u8]) -> Result<AuthorityId, InvalidCertificate> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_error| InvalidCertificate::Unreadable)?;
-    let mut extensions = certificate.extensions().iter();
-    let id = extensions.find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(id) => Some(AuthorityId(id.0.into())),
-        // x509-parser's own enum.
-        _ => None,
-    });
-    id.ok_or(InvalidCertificate::NoAuthority)
+/// What the certificate of an authority says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AuthorityCertificate {
+    pub(super) id: AuthorityId,
+    /// Its public key, as the certificate holds it.
+    pub(super) key: Vec<u8>,
+    pub(super) not_after: SystemTime,
+}
+
+// === impl AuthorityCertificate ===
+
+impl AuthorityCertificate {
+    pub(super) fn read(der: &[u8]) -> Result<Self, InvalidCertificate> {
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|_error| InvalidCertificate::Unreadable)?;
+        let mut extensions = certificate.extensions().iter();
+        let id = extensions.find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(AuthorityId(id.0.into())),
+            // x509-parser's own enum.
+            _ => None,
+        });
+        Ok(Self {
+            id: id.ok_or(InvalidCertificate::NoAuthority)?,
+            key: certificate.public_key().subject_public_key.data.to_vec(),
+            not_after: time(certificate.validity().not_after.timestamp()),
+        })
+    }
+}
+
+/// The key of an authority, read from its own certificate (DER).
+pub fn authority_id(der: &[u8]) -> Result<AuthorityId, InvalidCertificate> {
+    Ok(AuthorityCertificate::read(der)?.id)
+}
+
+/// Until when the certificate of an authority (DER) is valid.
+pub fn authority_end(der: &[u8]) -> Result<SystemTime, InvalidCertificate> {
+    Ok(AuthorityCertificate::read(der)?.not_after)
 }
 
 // === impl Serial ===

@@ -11,6 +11,7 @@ mod grpc;
 mod keeper;
 pub mod message;
 mod plan;
+mod proof;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,9 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::SystemTime};
 use tokio::sync::mpsc;
 
 pub use embedded::Embedded;
-pub use grpc::{Attendee, Reception, Remote, serve};
+pub use grpc::{Attendee, Credential, NotAdmitted, Reception, Remote, serve};
 pub use keeper::{IssueStatus, Keeper};
+pub use proof::{PodToken, Proof};
 
 use super::{AuthorityId, DenyList};
 use crate::model::{ObjectName, PodUid};
@@ -86,6 +88,8 @@ pub struct Bundle {
     pub mesh: [u8; 16],
     /// The root certificates (DER).
     pub roots: Vec<Vec<u8>>,
+    /// The intermediate authorities (DER) that may sign under those roots: what others under them have signed is refused.
+    pub intermediates: Vec<Vec<u8>>,
     /// The root that signs: certificates of others are to be renewed.
     pub signer: AuthorityId,
     /// Who is refused.
@@ -107,14 +111,17 @@ pub enum CaError {
     /// Its token cannot be read.
     #[error("the token of the CA cannot be used")]
     Token(#[from] super::InvalidToken),
-    /// There is no token.
-    #[error("cannot read the token in {}", path.display())]
-    TokenFile {
+    /// The token or the bundle cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
         /// The file.
         path: std::path::PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// The roots by which the CA is to be known cannot be used.
+    #[error("the bundle of the CA cannot be used")]
+    Bundle(#[from] super::InvalidBundle),
     /// It cannot be reached.
     #[error("cannot connect to the CA at {address}")]
     Connect {
@@ -123,8 +130,8 @@ pub enum CaError {
         /// Why.
         source: std::io::Error,
     },
-    /// It does not prove to be the one that the token names.
-    #[error("the CA does not prove to be the token's")]
+    /// It does not prove to be the one that the token or the bundle names.
+    #[error("the CA does not prove to be the one of this agent's token or bundle")]
     Tls(#[from] super::TlsError),
     /// It speaks no HTTP/2.
     #[error("the stream to the CA cannot be opened")]
@@ -132,6 +139,9 @@ pub enum CaError {
     /// It refuses the agent.
     #[error("the CA refuses the agent: {0}")]
     Refused(String),
+    /// It cannot find out at this moment whether it may let the agent attend.
+    #[error("the CA cannot let the agent attend at this moment: {0}")]
+    Unavailable(String),
 }
 
 /// How many words and answers may wait.

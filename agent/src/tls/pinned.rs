@@ -1,7 +1,8 @@
-//! The TLS between an agent and its CA: the CA proves to be the one whose root the agent's token names.
+//! The TLS between an agent and its CA. The CA proves to be the one whose root the agent's token names, or, in Kubernetes,
+//! to have the name of its Service under one of the roots that the agent has been given.
 //!
-//! That root is not one of those which sign pods: it stays when they rotate, and with it every token. The agent proves
-//! who it is by the token, once the CA is known.
+//! A root that tokens name is not one of those which sign pods: it stays when they rotate, and with it every token. The
+//! agent proves who it is by its own token, once the CA is known.
 
 use std::{
     fmt,
@@ -24,21 +25,74 @@ use rustls::{
 use tokio::net::TcpStream;
 
 use super::{
-    Authority, AuthorityError, Fingerprint, TlsError, TlsStream, Validity, handshake::Handshake, key::PodKey,
-    provider::provider, session::Session,
+    Authority, AuthorityError, Fingerprint, TlsCause, TlsError, TlsStream, Validity,
+    handshake::Handshake,
+    key::PodKey,
+    pem::{InvalidPem, read_certificates},
+    provider::provider,
+    session::Session,
 };
 
 /// The CA's end: what it proves to be itself with.
 #[derive(Clone)]
 pub struct CaEndpoint(Arc<ServerConfig>);
 
+/// How an agent knows the CA.
+#[derive(Clone, Debug)]
+pub(super) enum Anchor {
+    /// By the root that a token names, which the CA itself sends.
+    Root(Fingerprint),
+    /// By roots, and the name that its certificate must bear.
+    Roots(Arc<RootCertStore>, ServerName<'static>),
+}
+
+/// Why roots that a file holds cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidBundle {
+    /// There are none.
+    #[error(transparent)]
+    Pem(#[from] InvalidPem),
+    /// TLS does not take one.
+    #[error("a root certificate cannot be used")]
+    Root(#[source] TlsCause),
+}
+
+// === impl Anchor ===
+
+impl Anchor {
+    /// Takes the text of a bundle's file (PEM) and the host at which the CA is to be.
+    pub(super) fn bundle(pem: &[u8], host: &str) -> Result<Self, InvalidBundle> {
+        let mut store = RootCertStore::empty();
+        for root in read_certificates(pem)? {
+            let added = store.add(root.into());
+            added.map_err(|error| InvalidBundle::Root(TlsCause(error)))?;
+        }
+        Ok(Self::Roots(Arc::new(store), name_of(host)))
+    }
+}
+
+/// The name that a CA at this host must prove: an address has none of its own.
+fn name_of(host: &str) -> ServerName<'static> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match ServerName::try_from(host.trim_end_matches('.').to_owned()) {
+        Ok(name @ ServerName::DnsName(_)) => name,
+        // rustls' own enum; what is neither is refused by the resolver.
+        Ok(_) | Err(_) => own_name(),
+    }
+}
+
+fn own_name() -> ServerName<'static> {
+    ServerName::try_from(NAME).expect("a constant name")
+}
+
 // === impl CaEndpoint ===
 
 impl CaEndpoint {
-    /// Makes a certificate under the root that tokens name.
-    pub fn new(root: &Authority) -> Result<Self, AuthorityError> {
+    /// Makes a certificate under an authority, for a CA that has these names beside its constant one.
+    pub fn new(authority: &Authority, names: &[String]) -> Result<Self, AuthorityError> {
         let key = PodKey::generate().map_err(|_error| AuthorityError::Random)?;
-        let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(AuthorityError::Sign)?;
+        let names: Vec<String> = [NAME.to_owned()].into_iter().chain(names.iter().cloned()).collect();
+        let mut params = CertificateParams::new(names).map_err(AuthorityError::Sign)?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, NAME);
         params.distinguished_name = name;
@@ -47,15 +101,15 @@ impl CaEndpoint {
         params.use_authority_key_identifier_extension = true;
         let validity = Validity::starting(SystemTime::now(), LIFE);
         (params.not_before, params.not_after) = (validity.not_before.into(), validity.not_after.into());
-        let leaf = root.sign_params(&params, &key)?;
+        let leaf = authority.sign_params(&params, &key)?;
         let signer = key.signer().map_err(|_error| AuthorityError::Random)?;
-        let chain = vec![leaf.into(), CertificateDer::from(root.root().to_vec())];
-        let certified = Arc::new(CertifiedKey::new(chain, signer));
+        let chain = [leaf].into_iter().chain(authority.chain().iter().cloned());
+        let certified = CertifiedKey::new(chain.map(CertificateDer::from).collect(), signer);
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has suites of TLS 1.3")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::new(certified))));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.send_tls13_tickets = 0;
         config.enable_secret_extraction = true;
@@ -75,18 +129,24 @@ impl fmt::Debug for CaEndpoint {
     }
 }
 
-/// Shakes hands with a CA and verifies that it is the one under this root. The caller sets the time limit.
-pub(super) async fn connect(stream: TcpStream, root: Fingerprint) -> Result<TlsStream, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinnedRoot(root)))
-        .with_no_client_auth();
+/// Shakes hands with a CA and verifies that it is the right one. The caller sets the time limit.
+pub(super) async fn connect(stream: TcpStream, anchor: &Anchor) -> Result<TlsStream, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+    let (builder, name) = match anchor {
+        Anchor::Root(root) => {
+            let verifier = Arc::new(PinnedRoot(*root));
+            (
+                builder.dangerous().with_custom_certificate_verifier(verifier),
+                own_name(),
+            )
+        }
+        Anchor::Roots(roots, name) => (builder.with_root_certificates(Arc::clone(roots)), name.clone()),
+    };
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config.enable_secret_extraction = true;
-    let name = ServerName::try_from(NAME).expect("a constant name");
     let client = UnbufferedClientConnection::new(config.into(), name)?;
     finish(stream, Session::Client(Box::new(client))).await
 }
@@ -159,5 +219,5 @@ impl ServerCertVerifier for PinnedRoot {
 /// The name in every CA's own certificate: which one it is, the root says.
 const NAME: &str = "ca.weft";
 const ALPN: &[u8] = b"h2";
-/// It is made anew at each start of the CA.
+/// It is made anew at each start of the CA, and whenever another authority signs.
 const LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
 use agent_common::MeshId;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use super::{
     DenyList, Identities,
@@ -21,6 +22,42 @@ pub(crate) struct SampleCa {
     pub(crate) authority: Authority,
     pub(crate) trust_domain: Arc<str>,
     pub(crate) mesh_id: MeshId,
+}
+
+/// An intermediate authority as another program keeps it (PEM).
+#[derive(Clone, Debug)]
+pub(crate) struct SampleIssuer {
+    pub(crate) roots: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+// === impl SampleIssuer ===
+
+impl SampleIssuer {
+    /// One under a root of its own.
+    pub(crate) fn new() -> Self {
+        let authority = |name: &str, constraint| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(constraint);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params.use_authority_key_identifier_extension = true;
+            (params, KeyPair::generate().expect("a key"))
+        };
+        let (root, root_key) = authority("A root of others", BasicConstraints::Unconstrained);
+        let (intermediate, key) = authority("An issuer of others", BasicConstraints::Constrained(0));
+        let roots = root.self_signed(&root_key).expect("a root").pem();
+        let root = Issuer::from_params(&root, &root_key);
+        let certificate = intermediate.signed_by(&key, &root).expect("signed").pem();
+        // As our own writer has it: one newline after each line.
+        let [roots, certificate] = [roots, certificate].map(|text| text.replace("\r\n", "\n"));
+        Self {
+            roots,
+            certificate,
+            key: key.serialize_pem(),
+        }
+    }
 }
 
 // === impl SampleCa ===
@@ -58,8 +95,8 @@ impl SampleCa {
 
     /// Lets somebody believe this CA alone, and refuse these.
     pub(crate) fn trust(&self, identities: &Identities, denied: DenyList) {
-        let roots = [self.authority.root().to_vec()];
-        let trust = Trust::new(Arc::clone(&self.trust_domain), &roots, denied);
+        let roots = [self.authority.certificate().to_vec()];
+        let trust = Trust::new(Arc::clone(&self.trust_domain), &roots, &[], denied);
         identities.set_trust(trust.expect("roots"));
     }
 
@@ -72,7 +109,7 @@ impl SampleCa {
         let key = PodKey::generate().expect("a key");
         let proven = ProvenKey::of_request(&key.request().expect("a request")).expect("proven");
         let signed = self.authority.sign(grant, &proven, validity).expect("a certificate");
-        Issued::new(&key, vec![signed.der]).expect("usable")
+        Issued::new(&key, signed.chain).expect("usable")
     }
 
     pub(super) fn grant(&self, pod: &Pod) -> Grant {

@@ -38,7 +38,7 @@ pub struct JoinToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// It does not begin as one, or is cut.
-    #[error("it is not what `weft ca token` has printed")]
+    #[error("it is neither what `weft ca token` has printed nor the token of a service account")]
     Malformed,
     /// Its end has come.
     #[error("it has expired: `weft ca token` makes a new one")]
@@ -57,6 +57,9 @@ pub enum InvalidToken {
 // === impl JoinToken ===
 
 impl JoinToken {
+    /// How a token begins, with the version of its form.
+    pub(super) const PREFIX: &str = "weft1.";
+
     /// Draws a token for a node.
     pub fn draw(node: &str, root: Fingerprint, expires: SystemTime) -> Result<Self, InvalidToken> {
         if u8::try_from(node.len()).is_err() {
@@ -90,7 +93,7 @@ impl JoinToken {
 
     /// The text that the agent is given. Not `Display`: nothing must print it by chance.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(self.bytes()))
+        format!("{}{}", Self::PREFIX, BASE64_URL_SAFE_NO_PAD.encode(self.bytes()))
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -111,7 +114,7 @@ impl FromStr for JoinToken {
 
     fn from_str(text: &str) -> Result<Self, InvalidToken> {
         let malformed = InvalidToken::Malformed;
-        let encoded = text.trim().strip_prefix(PREFIX).ok_or(malformed)?;
+        let encoded = text.trim().strip_prefix(Self::PREFIX).ok_or(malformed)?;
         let bytes = BASE64_URL_SAFE_NO_PAD
             .decode(encoded)
             .map_err(|_not_base64| malformed)?;
@@ -173,9 +176,6 @@ impl fmt::Debug for Fingerprint {
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
-
-/// How a token begins, with the version of its form.
-const PREFIX: &str = "weft1.";
 
 #[cfg(test)]
 mod tests {

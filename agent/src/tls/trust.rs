@@ -6,7 +6,7 @@ use rustls::{RootCertStore, client::danger::ServerCertVerifier, server::danger::
 
 use super::{
     AuthorityId, Grant, InvalidCertificate, Peer, Refused, Serial, TlsCause,
-    certificate::{PodCertificate, authority_of},
+    certificate::{PodCertificate, authority_id},
     verify::{ClientVerifier, ServerVerifier},
 };
 use crate::model::{Identity, InvalidIdentity, PodUid};
@@ -75,8 +75,13 @@ pub enum InvalidRoots {
 // === impl Trust ===
 
 impl Trust {
-    /// Trusts what these roots sign for a trust domain.
-    pub(super) fn new(trust_domain: Arc<str>, roots: &[Vec<u8>], denied: DenyList) -> Result<Self, InvalidRoots> {
+    /// Trusts what these roots sign for a trust domain, and what these intermediate authorities sign under them.
+    pub(super) fn new(
+        trust_domain: Arc<str>,
+        roots: &[Vec<u8>],
+        intermediates: &[Vec<u8>],
+        denied: DenyList,
+    ) -> Result<Self, InvalidRoots> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store
@@ -86,7 +91,8 @@ impl Trust {
         if store.is_empty() {
             return Err(InvalidRoots::None);
         }
-        let authorities = roots.iter().map(|root| authority_of(root));
+        let authorities = roots.iter().chain(intermediates);
+        let authorities = authorities.map(|certificate| authority_id(certificate));
         let rules = Arc::new(Rules {
             trust_domain,
             authorities: authorities.collect::<Result<_, _>>()?,

@@ -78,6 +78,11 @@ pub(super) const ROOMS: &[Room] = &[
         imports: Imports::Only(&["model", "net", "telemetry", "kernel"]),
     },
     Room {
+        // What only one may do in a cluster. It issues nothing, so it knows neither tls nor ca.
+        name: "controller",
+        imports: Imports::Only(&["model", "telemetry", "cluster"]),
+    },
+    Room {
         // Cleaning up takes the CNI plugin away too; of tls it takes until when the roots in a cluster are good.
         name: "cli",
         imports: Imports::Only(&["model", "net", "kernel", "telemetry", "tls", "cluster", "config", "cni"]),

@@ -3,16 +3,16 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
 
 use tempfile::TempDir;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::*;
 use crate::{
     ca::{CaServerError, change_denials, force_rotation, make_token, rotate, show},
-    model::{Enrolment, Mesh, Pod, RosterPod, sample},
+    model::{Enrolment, Mesh, Pod, Roster, RosterPod, sample},
     telemetry::CertificateMetrics,
     tls::{
-        Denial, Identities,
-        issue::{Ca as _, CaError, IssueStatus, Keeper, Remote},
+        Denial, Identities, JoinToken,
+        issue::{Ca as _, CaError, Credential, IssueStatus, Keeper, Remote},
     },
 };
 
@@ -34,14 +34,19 @@ impl Scene {
         let folder = TempDir::new().expect("a folder");
         let (roster, followed) = watch::channel(Arc::default());
         let settings = Settings {
-            state: folder.path().join("ca"),
-            trust_domain: "cluster.local".to_owned(),
             listen: sample::mk_address(listen),
             life,
             rotation_step: Duration::ZERO,
             rotation_patience: HOUR,
+            audit: Audit::Log,
+            metrics: CaMetrics::default(),
         };
-        let server = Server::bind(settings, followed).await.expect("a CA");
+        let state = FolderSettings {
+            path: folder.path().join("ca"),
+            trust_domain: "cluster.local".to_owned(),
+        };
+        let server = Server::bind(settings, state, FollowedRoster::of_files(followed)).await;
+        let server = server.expect("a CA");
         let address = server.address().expect("bound");
         let running = vec![tokio::spawn(server.run())];
         Self {
@@ -66,7 +71,7 @@ impl Scene {
         std::fs::write(&file, token).expect("written");
         Remote {
             address: self.address.to_string(),
-            token: file,
+            credential: Credential::Join(file),
             node: node.into(),
         }
     }
@@ -195,7 +200,7 @@ async fn tokens_of_other_nodes_and_cas_expired_and_invented_ones_are_refused() {
     ));
     // The right root with an invented secret.
     let state = Folder::open(&scene.state()).expect("a folder").read().expect("a state");
-    let root = crate::tls::Fingerprint::of(state.endpoint.load().expect("a root").root());
+    let root = crate::tls::Fingerprint::of(state.endpoint().expect("a root").certificate());
     let invented = JoinToken::draw("node-1", root, SystemTime::now() + HOUR).expect("a token");
     let error = refused(&scene.with_token("node-1", &invented.reveal())).await;
     assert!(
@@ -241,7 +246,7 @@ async fn a_rotation_goes_through_its_stages_while_agents_attend() {
     // An agent with its old token comes back: the token's root is not one of those that rotate.
     let late = Remote {
         address: scene.address.to_string(),
-        token: scene.folder.path().join("node-1.token"),
+        credential: Credential::Join(scene.folder.path().join("node-1.token")),
         node: "node-1".into(),
     };
     late.attend().await.expect("the token outlives the rotation");

@@ -101,7 +101,8 @@ impl Embedded {
             version: root.bundle,
             trust_domain: Arc::clone(&root.trust_domain),
             mesh: self.id,
-            roots: vec![root.authority.root().to_vec()],
+            roots: vec![root.authority.certificate().to_vec()],
+            intermediates: Vec::new(),
             signer: root.authority.id().clone(),
             denied: DenyList::default(),
         }
@@ -125,7 +126,7 @@ impl Embedded {
         };
         Outcome {
             uid: grant.uid,
-            issued: issued.map(|signed| vec![signed.der]),
+            issued: issued.map(|signed| signed.chain),
         }
     }
 }

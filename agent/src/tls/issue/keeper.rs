@@ -202,11 +202,12 @@ impl<C: Ca> Keeper<C> {
             trust_domain,
             mesh,
             roots,
+            intermediates,
             signer,
             denied,
         } = bundle;
         let theirs = Arc::clone(&trust_domain);
-        match Trust::new(trust_domain, &roots, denied) {
+        match Trust::new(trust_domain, &roots, &intermediates, denied) {
             Ok(trust) => {
                 tracing::info!(version, roots = roots.len(), %signer, "Bundle of the CA taken");
                 let wanted = &self.mesh.borrow().config.trust_domain;

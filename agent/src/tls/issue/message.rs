@@ -6,7 +6,8 @@
 //! service Certificates { rpc Attend(stream Word) returns (stream Answer); }
 //! ```
 //!
-//! The agent's token stands in the metadata: `authorization: Bearer weft1.…`.
+//! The agent's token stands in the metadata: `authorization: Bearer weft1.…`, or a service account token there and the node
+//! in `weft-node`.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -82,6 +83,9 @@ pub struct Bundle {
     /// Who is refused, as `weft ca deny` writes it.
     #[prost(string, repeated, tag = "6")]
     pub denied: Vec<String>,
+    /// The intermediate authorities that may sign under the roots (DER).
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub intermediates: Vec<Vec<u8>>,
 }
 
 /// What became of one request.
@@ -213,6 +217,7 @@ impl From<Believed> for Bundle {
             roots: bundle.roots,
             signer: bundle.signer.bytes().to_vec(),
             denied: bundle.denied.iter().map(ToString::to_string).collect(),
+            intermediates: bundle.intermediates,
         }
     }
 }
@@ -226,6 +231,7 @@ impl Bundle {
             roots,
             signer,
             denied,
+            intermediates,
         } = self;
         let denied = denied
             .into_iter()
@@ -235,6 +241,7 @@ impl Bundle {
             trust_domain: trust_domain.into(),
             mesh: mesh.try_into().map_err(|_length| Senseless::Mesh)?,
             roots,
+            intermediates,
             signer: AuthorityId::new(&signer),
             denied: denied.collect::<Result<_, _>>()?,
         })

@@ -120,7 +120,8 @@ fn bundle_of(version: u64, roots: &[&Authority]) -> Bundle {
         version,
         trust_domain: TRUST_DOMAIN.into(),
         mesh: *b"mesh of the test",
-        roots: roots.iter().map(|root| root.root().to_vec()).collect(),
+        roots: roots.iter().map(|root| root.certificate().to_vec()).collect(),
+        intermediates: Vec::new(),
         signer: roots.last().expect("a root").id().clone(),
         denied: DenyList::default(),
     }
@@ -137,7 +138,7 @@ fn issued(authority: &Authority, ask: &Ask, validity: Validity) -> Outcome {
     let signed = authority.sign(&grant, &key, validity).expect("signed");
     Outcome {
         uid: ask.uid.clone(),
-        issued: Ok(vec![signed.der]),
+        issued: Ok(signed.chain),
     }
 }
 

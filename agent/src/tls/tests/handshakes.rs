@@ -135,8 +135,11 @@ async fn a_root_of_another_mesh_is_refused_on_both_sides() {
 
     // A client which believes that server, and is not believed by it.
     let both = SampleCa::new().nobody();
-    let roots = [ours.authority.root().to_vec(), theirs.authority.root().to_vec()];
-    both.set_trust(trust::Trust::new(sample::TRUST_DOMAIN.into(), &roots, DenyList::default()).expect("roots"));
+    let roots = [
+        ours.authority.certificate().to_vec(),
+        theirs.authority.certificate().to_vec(),
+    ];
+    both.set_trust(trust::Trust::new(sample::TRUST_DOMAIN.into(), &roots, &[], DenyList::default()).expect("roots"));
     ours.issue(&both, &ours.grant(&cart), an_hour());
     let error = turned_away(&of(&both, &cart), &of(&there, &web), &expect(&web)).await;
     assert_eq!(reason(&error), (Denied::PeerNotVerified, None));

@@ -1,0 +1,221 @@
+//! What is written into policies for their authors: whether they are accepted, and what their target lacks (GEP-713).
+//!
+//! ```text
+//! policies ─decode─▶ findings ─┐
+//! Services ─convert─▶ check ───┼─▶ judge ─▶ wanted status ─differs?─▶ patch of the subresource
+//! webhooks, APIServices ───────┘
+//! ```
+//!
+//! What is found is found by the same code that agents and `weft validate` use.
+
+mod caller;
+mod judge;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
+        core::v1::Service as ServiceManifest,
+    },
+    jiff::Timestamp,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    runtime::watcher,
+};
+use serde_json::json;
+
+use self::{
+    caller::Caller,
+    judge::{Written as WrittenPolicy, judge},
+};
+use super::{
+    api::ApiServer,
+    collection::Collection,
+    convert,
+    field::Findings,
+    objects::{Key, Kind, Service},
+    shared::Written,
+};
+use crate::model::ObjectName;
+
+/// The policies of a cluster and what they are about, followed.
+#[derive(Clone, Debug)]
+pub struct FollowedPolicies {
+    server: ApiServer,
+    policies: Vec<(Kind, Collection<WrittenPolicy>)>,
+    services: Collection<Arc<Service>>,
+    callers: Vec<Collection<Vec<Caller>>>,
+}
+
+/// What a policy is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyVerdict {
+    key: Key,
+    version: Option<String>,
+    /// Whether it is accepted for all its targets.
+    pub accepted: bool,
+    /// What is to be written; none where that stands there already.
+    wanted: Option<convert::status::PolicyStatus>,
+}
+
+/// A status cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the status of {policy}")]
+pub struct StatusError {
+    policy: String,
+    #[source]
+    source: Box<kube::Error>,
+}
+
+// === impl FollowedPolicies ===
+
+impl FollowedPolicies {
+    /// Begins to follow them.
+    pub fn follow(server: &ApiServer) -> Self {
+        let all = watcher::Config::default;
+        let client = &server.client;
+        let callers = vec![
+            Collection::follow(
+                Api::all(client.clone()),
+                all(),
+                |written: ValidatingWebhookConfiguration| Caller::of_validating(written),
+            ),
+            Collection::follow(
+                Api::all(client.clone()),
+                all(),
+                |written: MutatingWebhookConfiguration| Caller::of_mutating(written),
+            ),
+            Collection::follow(Api::all(client.clone()), all(), |written: APIService| {
+                Caller::of_api(written)
+            }),
+        ];
+        Self {
+            policies: POLICIES.map(|kind| (kind, policies(server, kind))).into(),
+            services: Collection::follow(Api::all(client.clone()), all(), service),
+            callers,
+            server: server.clone(),
+        }
+    }
+
+    /// What every policy is to be told; none before everything was told once.
+    pub fn verdicts(&mut self) -> Option<Vec<PolicyVerdict>> {
+        let services = self.services.now();
+        let callers: Vec<_> = self.callers.iter_mut().map(Collection::now).collect();
+        let mut complete = services.complete && callers.iter().all(|callers| callers.complete);
+        let mut written = BTreeMap::new();
+        for (kind, policies) in &mut self.policies {
+            let policies = policies.now();
+            complete &= policies.complete;
+            let named = policies.objects.iter();
+            written.extend(named.map(|(name, policy)| {
+                let key = Key {
+                    kind: *kind,
+                    name: name.clone(),
+                };
+                (key, policy.clone())
+            }));
+        }
+        let callers: Vec<Caller> = callers
+            .iter()
+            .flat_map(|callers| callers.objects.values().flatten().cloned())
+            .collect();
+        complete.then(|| judge(&written, &services.objects, &callers, Timestamp::now()))
+    }
+
+    /// Waits until something else is known.
+    pub async fn changed(&mut self) {
+        let [validating, mutating, apis] = &mut self.callers[..] else {
+            return;
+        };
+        let [(_, one), (_, other)] = &mut self.policies[..] else {
+            return;
+        };
+        tokio::select! {
+            () = self.services.changed() => {}
+            () = validating.changed() => {}
+            () = mutating.changed() => {}
+            () = apis.changed() => {}
+            () = one.changed() => {}
+            () = other.changed() => {}
+        }
+    }
+
+    /// Writes a verdict, if the policy is as it was judged. Says none where it stands there already.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer, or refuses for another reason than that somebody was faster.
+    pub async fn write(&self, verdict: &PolicyVerdict) -> Result<Option<Written>, StatusError> {
+        let PolicyVerdict {
+            key,
+            version,
+            accepted: _,
+            wanted: Some(wanted),
+        } = verdict
+        else {
+            return Ok(None);
+        };
+        let api =
+            Api::<DynamicObject>::namespaced_with(self.server.client.clone(), &key.name.namespace, &resource(key.kind));
+        let patch = json!({ "metadata": { "resourceVersion": version }, "status": wanted });
+        match api
+            .patch_status(&key.name.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
+            Ok(_) => Ok(Some(Written::Done)),
+            Err(kube::Error::Api(status)) if matches!(status.code, CONFLICT | NOT_FOUND) => {
+                Ok(Some(Written::Overtaken))
+            }
+            Err(error) => Err(StatusError {
+                policy: key.to_string(),
+                source: Box::new(error),
+            }),
+        }
+    }
+}
+
+// === impl PolicyVerdict ===
+
+impl PolicyVerdict {
+    /// The policy, for people.
+    pub fn policy(&self) -> String {
+        self.key.to_string()
+    }
+}
+
+fn policies(server: &ApiServer, kind: Kind) -> Collection<WrittenPolicy> {
+    let api = Api::<DynamicObject>::all_with(server.client.clone(), &resource(kind));
+    Collection::follow(api, watcher::Config::default(), move |object| {
+        Some(WrittenPolicy::new(kind, object))
+    })
+}
+
+fn resource(kind: Kind) -> ApiResource {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or(("", kind.api_version()));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: kind.api_version().to_owned(),
+        kind: kind.label().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}
+
+/// Services as far as they can be read: what is wrong with them, the API server has told.
+fn service(manifest: ServiceManifest) -> Option<Arc<Service>> {
+    let meta = &manifest.metadata;
+    let name = ObjectName::new(meta.namespace.clone()?, meta.name.clone()?);
+    convert::service(manifest, &name, &mut Findings::default()).map(Arc::new)
+}
+
+/// The kinds that have a status.
+const POLICIES: [Kind; 2] = [Kind::AuthenticationPolicy, Kind::AuthorizationPolicy];
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+
+#[cfg(test)]
+mod tests;
