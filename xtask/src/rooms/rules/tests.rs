@@ -127,7 +127,7 @@ fn the_entry_composes_by_app_alone() {
     );
     assert_eq!(
         broken("agent/src/main.rs", "use agent::proxy::Proxy;"),
-        ["agent/src/main.rs:2: room main may not import proxy; it may: app, cli, config"]
+        ["agent/src/main.rs:2: room main may not import proxy; it may: app, cli, config, cni"]
     );
 }
 
