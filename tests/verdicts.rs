@@ -129,7 +129,7 @@ fn a_connection_between_nodes_is_outbound_at_one_and_inbound_at_the_other() {
         let after = both();
         assert_eq!(
             before[0].rise(&after[0]),
-            [("marked", 1), ("outbound", 1)],
+            [("asked", 1), ("marked", 1), ("outbound", 1)],
             "{family:?}"
         );
         assert_eq!(
