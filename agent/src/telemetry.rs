@@ -41,7 +41,7 @@ pub use live::{ConnectionId, LiveConnection, Phase};
 pub use metrics::{ConnectionMetrics, TlsSide};
 pub use refusal::{Refusal, Refuser};
 pub use report::{Direction, Peer, Proof, Report, Security};
-pub use timestamp::Timestamp;
+pub use timestamp::{Timestamp, seconds_between};
 
 /// Takes the reports of all connections; cheap to clone, shared by all threads.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     config::{AgentConfig, CaClientConfig},
     model::{CertificateState, CertificateView, Mesh, Pod},
-    telemetry::CertificateMetrics,
+    telemetry::{CertificateMetrics, seconds_between},
     tls::{
         Credentials, Identities,
         issue::{Ca, Credential, Embedded, IssueStatus, Keeper, Remote},
@@ -104,12 +104,5 @@ fn view(pod: &Pod, credentials: Option<&Credentials>, status: &IssueStatus) -> C
         reason: status.refusals.get(&pod.uid).map(ToString::to_string),
         ca_attended: status.attended,
         ca_skew_seconds: status.skew,
-    }
-}
-
-fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
-    match to.duration_since(from) {
-        Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        Err(over) => -i64::try_from(over.duration().as_secs()).unwrap_or(i64::MAX),
     }
 }

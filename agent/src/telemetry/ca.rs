@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::seconds_between;
+
 /// The metric families of a CA.
 #[derive(Clone, Debug)]
 pub struct CaMetrics {
@@ -182,10 +184,7 @@ impl CaMetrics {
     pub fn authorities(&self, ends: impl IntoIterator<Item = (AuthorityRole, String, SystemTime)>, now: SystemTime) {
         self.authorities.clear();
         for (role, key, end) in ends {
-            let left = match end.duration_since(now) {
-                Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                Err(over) => -i64::try_from(over.duration().as_secs()).unwrap_or(i64::MAX),
-            };
+            let left = seconds_between(now, end);
             self.authorities.get_or_create(&AuthorityLabels { role, key }).set(left);
         }
     }

@@ -37,6 +37,14 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Whole seconds from one moment to another, negative where it is past.
+pub fn seconds_between(from: SystemTime, to: SystemTime) -> i64 {
+    match to.duration_since(from) {
+        Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        Err(over) => -i64::try_from(over.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
 /// Year, month and day of a day counted from 1970-01-01, by the proleptic Gregorian calendar.
 ///
 /// Counts in years that begin on 1 March, so that the leap day is the last day of its year.
@@ -78,5 +86,12 @@ mod tests {
         assert_eq!(shown(951_782_400, 1), "2000-02-29T00:00:00.001Z");
         assert_eq!(shown(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
         assert_eq!(shown(1_735_689_599, 0), "2024-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn seconds_to_what_is_past_are_negative() {
+        let later = UNIX_EPOCH + Duration::from_millis(2_900);
+        assert_eq!(seconds_between(UNIX_EPOCH, later), 2);
+        assert_eq!(seconds_between(later, UNIX_EPOCH), -2);
     }
 }

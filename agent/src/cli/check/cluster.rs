@@ -9,6 +9,7 @@ use crate::{
         api::ApiServer,
         survey::{NodeFact, ReplicaFact, Survey, permissions},
     },
+    telemetry::seconds_between,
     tls::pem_ends,
 };
 
@@ -163,13 +164,9 @@ fn roots(survey: &Survey, now: SystemTime) -> Vec<Checked> {
         Ok(ends) => ends,
         Err(error) => return vec![Checked::new("root", "weft-ca-bundle", Found::Bad, error.to_string())],
     };
-    let seconds = |end: SystemTime| match end.duration_since(now) {
-        Ok(left) => i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        Err(past) => -i64::try_from(past.duration().as_secs()).unwrap_or(i64::MAX),
-    };
     ends.into_iter()
         .map(|end| {
-            let seconds = seconds(end);
+            let seconds = seconds_between(now, end);
             let outcome = match seconds {
                 ..=0 => Found::Bad,
                 1..SOON => Found::Warning,
