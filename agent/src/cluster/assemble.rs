@@ -17,9 +17,8 @@ use crate::model::{
 /// The service by which pods reach the API server, never captured.
 const API_SERVER: (&str, &str) = ("default", "kubernetes");
 
-/// What the agent of `node` sees.
-pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
-    let backends = Backends::new(objects);
+/// What the agent of `node` sees of objects, whose backends these are.
+pub(super) fn assemble(objects: &Objects, backends: &Backends<'_>, node: &Arc<str>) -> Contents {
     let services: Vec<Arc<Service>> = objects
         .services
         .values()
@@ -46,7 +45,7 @@ pub(crate) fn assemble(objects: &Objects, node: &Arc<str>) -> Contents {
             .filter(|(_, namespace)| namespace.on_agent_failure == OnAgentFailure::Closed)
             .map(|(name, _)| Arc::clone(name))
             .collect(),
-        policies: policies(objects, &backends, &services, node),
+        policies: policies(objects, backends, &services, node),
         services,
     }
 }

@@ -17,11 +17,10 @@ use super::{
 };
 use crate::model::{NotEnrolled, ObjectName, Severity};
 
-/// Looks for what its author will not have meant.
-pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
+/// Looks in objects, whose backends these are, for what its author will not have meant.
+pub(super) fn check(objects: &Objects, backends: &Backends<'_>) -> Vec<(Key, Finding)> {
     let mut checked = Checked::default();
-    let backends = Backends::new(objects);
-    checked.policies(objects, &backends);
+    checked.policies(objects, backends);
     match objects.scope {
         Scope::Manifests => {}
         // The API server sees to the rest, and of other nodes' pods nothing is known.
@@ -36,7 +35,7 @@ pub(crate) fn check(objects: &Objects) -> Vec<(Key, Finding)> {
     );
     checked.namespaces(objects);
     for service in objects.services.values() {
-        checked.selector(service, &backends);
+        checked.selector(service, backends);
     }
     checked.slices(objects);
     checked.0

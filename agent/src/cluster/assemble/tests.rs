@@ -23,7 +23,7 @@ fn mk_objects() -> Objects {
 }
 
 fn assembled(objects: &Objects) -> Mesh {
-    Mesh::new(assemble(objects, &NODE.into()))
+    Mesh::new(assemble(objects, &Backends::new(objects), &NODE.into()))
 }
 
 fn only_pod(objects: &Objects) -> model::Pod {

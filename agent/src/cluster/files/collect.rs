@@ -12,6 +12,7 @@ use super::{
         check::check,
         fate::Fate,
         objects::{Key, Object, Objects, Scope},
+        slices::Backends,
     },
     decode::{Content, Entry},
 };
@@ -179,7 +180,7 @@ impl<'a> Joined<'a> {
         let good = placed.iter().map(|(key, placed)| (key, &placed.object));
         let mut objects = Objects::new(Scope::Manifests, good, &self.undecodable);
         objects.undecodable.extend(mem::take(&mut self.suspects));
-        for (key, finding) in check(&objects) {
+        for (key, finding) in check(&objects, &Backends::new(&objects)) {
             let Some(placed) = placed.get(&key) else { continue };
             self.problems.push(Problem {
                 file: Some(Arc::clone(&placed.file)),

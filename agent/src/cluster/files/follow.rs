@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, thread, time::SystemTime};
 use tokio::sync::watch;
 
 use super::{
-    super::{Contact, LastKnown, Update, assemble::assemble},
+    super::{Contact, LastKnown, Update, assemble::assemble, slices::Backends},
     Error,
     folder::Folder,
     watched::Watched,
@@ -75,7 +75,7 @@ impl Follower {
         let contact = self.contact();
         let contents = match &self.last_known {
             Some(known) => known.contents.clone(),
-            None => assemble(&self.folder.collected().objects, &self.node),
+            None => self.assembled(),
         };
         self.updates.send_replace(Update {
             mesh: Arc::new(Mesh::new(Contents {
@@ -110,11 +110,16 @@ impl Follower {
         Contact::Fresh
     }
 
+    fn assembled(&self) -> Contents {
+        let objects = &self.folder.collected().objects;
+        assemble(objects, &Backends::new(objects), &self.node)
+    }
+
     fn publish(&self, contact: Contact) {
         let collected = self.folder.collected();
         let contents = match self.last_known {
             Some(_) => None,
-            None => Some(assemble(&collected.objects, &self.node)),
+            None => Some(self.assembled()),
         };
         self.updates.send_modify(|update| {
             if let Some(mesh) = contents.and_then(|contents| update.mesh.changed(contents)) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    super::assemble::assemble,
+    super::{assemble::assemble, slices::Backends},
     Error,
     collect::{Collected, FileContent, collect},
     decode::decode,
@@ -47,10 +47,11 @@ pub fn meshes(path: &Path) -> Result<Vec<Mesh>, Error> {
         source,
     })?;
     let objects = &folder.collected().objects;
+    let backends = Backends::new(objects);
     let nodes: BTreeSet<&Arc<str>> = objects.pods.values().filter_map(|pod| pod.node.as_ref()).collect();
     Ok(nodes
         .into_iter()
-        .map(|node| Mesh::new(assemble(objects, node)))
+        .map(|node| Mesh::new(assemble(objects, &backends, node)))
         .collect())
 }
 

@@ -16,6 +16,7 @@ use super::{
         decode::{Unknown, decode},
         field::{Field, Finding, Findings, Step},
         objects::{Key, Kind, Object, Objects, Scope, Service},
+        slices::Backends,
     },
     PolicyVerdict,
     caller::Caller,
@@ -95,7 +96,7 @@ pub(super) fn judge(
         .collect();
     let objects = Objects::new(Scope::Cluster, &good, &BTreeSet::new());
     let mut checked: BTreeMap<Key, Vec<Finding>> = BTreeMap::new();
-    for (key, finding) in check(&objects) {
+    for (key, finding) in check(&objects, &Backends::new(&objects)) {
         checked.entry(key).or_default().push(finding);
     }
     written

@@ -15,6 +15,7 @@ use super::{
         assemble::assemble,
         check::check,
         objects::{Kind, Scope},
+        slices::Backends,
     },
     Pace, Subject, World,
 };
@@ -193,9 +194,10 @@ impl Follower {
     fn build(&mut self) -> Contents {
         self.last_known = None;
         let objects = self.world.objects();
-        let found = check(&objects).into_iter();
+        let backends = Backends::new(&objects);
+        let found = check(&objects, &backends).into_iter();
         self.found = found.map(|(key, finding)| finding.of(&key)).collect();
-        assemble(&objects, &self.node)
+        assemble(&objects, &backends, &self.node)
     }
 
     fn problems(&self) -> Arc<[Problem]> {
