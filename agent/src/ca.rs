@@ -23,6 +23,8 @@ mod live;
 mod replica;
 mod reviews;
 mod rotate;
+#[cfg(test)]
+mod sample;
 mod secret;
 mod server;
 mod state;

@@ -16,14 +16,13 @@ use tokio::{
 
 use super::*;
 use crate::{
-    ca::{Audit, CaState, Server, Settings},
-    cluster::FollowedRoster,
-    model::{Enrolment, Mesh, NotEnrolled, Pod, PodUid, Roster, RosterPod, sample},
-    telemetry::CertificateMetrics,
-    tls::{
-        Identities,
-        issue::{Credential, IssueStatus, Keeper, Remote},
+    ca::{
+        self, Audit, CaState, Server, Settings,
+        sample::{Agent, HOUR, mk_member},
     },
+    cluster::FollowedRoster,
+    model::{Enrolment, NotEnrolled, Pod, PodUid, Roster, RosterPod, sample},
+    tls::issue::{Credential, Remote},
 };
 
 /// A cluster with the mesh's own objects, two nodes with an agent each, and the kubeconfig of its CA.
@@ -33,12 +32,6 @@ struct Cluster {
     server: ApiServer,
     roster: watch::Sender<Arc<Roster>>,
     running: Vec<JoinHandle<()>>,
-}
-
-struct Agent {
-    identities: Identities,
-    status: watch::Receiver<IssueStatus>,
-    _mesh: watch::Sender<Arc<Mesh>>,
 }
 
 impl Cluster {
@@ -136,16 +129,7 @@ impl Cluster {
             };
             (self.agent_uid(node), agent)
         });
-        let pods = pods.iter().map(|(pod, node)| {
-            let member = RosterPod {
-                name: pod.name.clone(),
-                service_account: Arc::clone(&pod.service_account),
-                node: Some((*node).into()),
-                ips: pod.ips.clone(),
-                enrolment: Enrolment::Enrolled,
-            };
-            (pod.uid.clone(), member)
-        });
+        let pods = pods.iter().map(|(pod, node)| (pod.uid.clone(), mk_member(pod, node)));
         self.roster.send_replace(Arc::new(Roster {
             pods: agents.into_iter().chain(pods).collect(),
             pod_cidrs: BTreeMap::new(),
@@ -206,14 +190,8 @@ impl Cluster {
     }
 
     fn agent(&mut self, remote: Remote, pods: &[Pod]) -> Agent {
-        let (mesh, followed) = watch::channel(Arc::new(sample::mk_mesh(pods.to_vec(), Vec::new())));
-        let keeper = Keeper::new(remote, followed, CertificateMetrics::default());
-        let agent = Agent {
-            identities: keeper.identities(),
-            status: keeper.status(),
-            _mesh: mesh,
-        };
-        self.running.push(tokio::spawn(keeper.run()));
+        let (agent, task) = Agent::start(remote, pods);
+        self.running.push(task);
         agent
     }
 }
@@ -224,18 +202,10 @@ impl Drop for Cluster {
     }
 }
 
-async fn until(what: &str, mut such: impl FnMut() -> bool) {
-    let waited = timeout(PATIENCE, async {
-        while !such() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    waited
-        .await
-        .unwrap_or_else(|_elapsed| panic!("waited in vain for {what}"));
+async fn until(what: &str, such: impl FnMut() -> bool) {
+    ca::sample::until(PATIENCE, what, such).await;
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is installed, as far as the CA needs it, and agents on two nodes.

@@ -3,16 +3,19 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
 
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::*;
 use crate::{
-    ca::{CaServerError, change_denials, force_rotation, make_token, rotate, show},
-    model::{Enrolment, Mesh, Pod, Roster, RosterPod, sample},
-    telemetry::CertificateMetrics,
+    ca::{
+        self, CaServerError, change_denials, force_rotation, make_token, rotate,
+        sample::{Agent, HOUR, mk_member},
+        show,
+    },
+    model::{Pod, Roster, sample},
     tls::{
-        Denial, Identities, JoinToken,
-        issue::{Ca as _, CaError, Credential, IssueStatus, Keeper, Remote},
+        Denial, JoinToken,
+        issue::{Ca as _, CaError, Credential, Remote},
     },
 };
 
@@ -21,12 +24,6 @@ struct Scene {
     address: SocketAddr,
     roster: watch::Sender<Arc<Roster>>,
     running: Vec<JoinHandle<()>>,
-}
-
-struct Agent {
-    identities: Identities,
-    status: watch::Receiver<IssueStatus>,
-    _mesh: watch::Sender<Arc<Mesh>>,
 }
 
 impl Scene {
@@ -78,20 +75,13 @@ impl Scene {
 
     /// An agent of a node with these pods.
     fn agent(&mut self, remote: Remote, pods: &[Pod]) -> Agent {
-        let mesh = sample::mk_mesh(pods.to_vec(), Vec::new());
-        let (mesh, followed) = watch::channel(Arc::new(mesh));
-        let keeper = Keeper::new(remote, followed, CertificateMetrics::default());
-        let agent = Agent {
-            identities: keeper.identities(),
-            status: keeper.status(),
-            _mesh: mesh,
-        };
-        self.running.push(tokio::spawn(keeper.run()));
+        let (agent, task) = Agent::start(remote, pods);
+        self.running.push(task);
         agent
     }
 
     fn enrol(&self, pods: &[(&Pod, &str)]) {
-        let pods = pods.iter().map(|(pod, node)| (pod.uid.clone(), member(pod, node)));
+        let pods = pods.iter().map(|(pod, node)| (pod.uid.clone(), mk_member(pod, node)));
         self.roster.send_replace(Arc::new(Roster {
             pods: pods.collect(),
             pod_cidrs: BTreeMap::new(),
@@ -105,16 +95,6 @@ impl Drop for Scene {
     }
 }
 
-fn member(pod: &Pod, node: &str) -> RosterPod {
-    RosterPod {
-        name: pod.name.clone(),
-        service_account: Arc::clone(&pod.service_account),
-        node: Some(node.into()),
-        ips: pod.ips.clone(),
-        enrolment: Enrolment::Enrolled,
-    }
-}
-
 async fn refused(remote: &Remote) -> CaError {
     match remote.attend().await {
         Ok(_) => panic!("the CA must refuse"),
@@ -122,18 +102,9 @@ async fn refused(remote: &Remote) -> CaError {
     }
 }
 
-async fn until(what: &str, mut such: impl FnMut() -> bool) {
-    let waited = timeout(Duration::from_secs(20), async {
-        while !such() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited
-        .await
-        .unwrap_or_else(|_elapsed| panic!("waited in vain for {what}"));
+async fn until(what: &str, such: impl FnMut() -> bool) {
+    ca::sample::until(Duration::from_secs(20), what, such).await;
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn agents_get_certificates_for_their_own_pods_over_either_family() {
