@@ -16,6 +16,7 @@ pub(crate) mod policy;
 mod problem;
 mod ranges;
 mod roster;
+pub(crate) mod route;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
@@ -35,6 +36,13 @@ pub use policy::{
 pub use problem::{Problem, Severity};
 pub use ranges::Ranges;
 pub use roster::{Roster, RosterPod};
+pub use route::{
+    Asked, Backend, BackendTarget, Bindings, Chosen, Conditions, Cors, Filters, Header, HeaderChanges, InvalidHeader,
+    InvalidPattern, Match, Mirror, Name as HeaderName, Origin, ParameterMatch, Parent, PathChange, PathMatch, Pattern,
+    Placed as PlacedRoutes, Preflight, Redirect, ResolvedBackend, Retry, Rewrite, Route, RouteId, RouteKind, Routes,
+    Rule as RouteRule, SessionLifetime, SessionPersistence, SessionToken, Share, StreamChoice, TextMatch, Timeouts,
+    Unbound, UnresolvedBackend, WeightedBackend, WrittenRule, resolve as resolve_backend,
+};
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,
 };

@@ -156,7 +156,7 @@ impl Store {
 }
 
 /// The version of the layout: it counts up whenever [`Contents`] is written in another way.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const FILE: &str = "mesh.json";
 

@@ -46,6 +46,7 @@ pub(super) fn assemble(objects: &Objects, backends: &Backends<'_>, node: &Arc<st
             .map(|(name, _)| Arc::clone(name))
             .collect(),
         policies: policies(objects, backends, &services, node),
+        routes: Vec::new(),
         services,
     }
 }

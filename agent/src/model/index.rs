@@ -1,7 +1,7 @@
 //! The lookups of a [`Mesh`](super::Mesh), built once per change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -17,6 +17,7 @@ pub(super) struct Index {
     by_service_address: HashMap<(SocketAddr, Transport), ServiceAddress>,
     by_cluster_ip: HashMap<IpAddr, Arc<Service>>,
     by_endpoint_ip: HashMap<IpAddr, AtIp>,
+    backends: HashMap<ObjectName, HashMap<u16, Backend>>,
     pod_by_ip: HashMap<IpAddr, PodUid>,
 }
 
@@ -26,6 +27,15 @@ struct ServiceAddress {
     service: Arc<Service>,
     port: usize,
     candidates: Candidates,
+}
+
+/// A port to which routes send requests.
+#[derive(Clone, Debug)]
+struct Backend {
+    service: Arc<Service>,
+    port: usize,
+    v4: Candidates,
+    v6: Candidates,
 }
 
 /// Who is at an endpoint's IP address.
@@ -46,9 +56,15 @@ impl Index {
         services: &BTreeMap<ObjectName, Arc<Service>>,
         node: &Arc<str>,
         zone: Option<&str>,
+        backends: &BTreeSet<(ObjectName, u16)>,
     ) -> Self {
         let place = Place { node, zone };
         let mut index = Self::default();
+        for (service, port) in backends {
+            if let Some(service) = services.get(service) {
+                index.add_backend(service, *port, place);
+            }
+        }
         for service in services.values() {
             index.add_service(service, place);
         }
@@ -73,6 +89,18 @@ impl Index {
         Ok(self
             .endpoint_at(address)
             .map_or(Destination::Unknown, |endpoint| Destination::Pod(Arc::clone(endpoint))))
+    }
+
+    pub(super) fn backend(&self, service: &ObjectName, port: u16, family: Family) -> Option<Destination> {
+        let found = self.backends.get(service)?.get(&port)?;
+        Some(Destination::Service {
+            service: Arc::clone(&found.service),
+            port: found.port,
+            candidates: match family {
+                Family::V4 => found.v4.clone(),
+                Family::V6 => found.v6.clone(),
+            },
+        })
     }
 
     pub(super) fn endpoint_at(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
@@ -106,6 +134,25 @@ impl Index {
                 self.add_endpoint(endpoint);
             }
         }
+    }
+
+    fn add_backend(&mut self, service: &Arc<Service>, number: u16, place: Place<'_>) {
+        let mut ports = service.ports.iter().enumerate();
+        let is_meant = |port: &ServicePort| port.port == number && port.transport == Transport::Tcp;
+        let Some((position, port)) = ports.find(|(_, port)| is_meant(port)) else {
+            return;
+        };
+        let candidates = |family| Candidates::new(port, service.internal_traffic_policy, family, place);
+        let backend = Backend {
+            service: Arc::clone(service),
+            port: position,
+            v4: candidates(Family::V4),
+            v6: candidates(Family::V6),
+        };
+        self.backends
+            .entry(service.name.clone())
+            .or_default()
+            .insert(number, backend);
     }
 
     fn add_port(

@@ -9,10 +9,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Endpoint, MtlsMode, ObjectName, OnAgentFailure, Pod, PodUid, Policies, Ranges, Service, ServicePort,
-    Transport,
+    Candidates, Endpoint, Family, MtlsMode, ObjectName, OnAgentFailure, Pod, PodUid, Policies, Ranges, Service,
+    ServicePort, Transport,
     index::Index,
     policy::{Compiled, Given},
+    route::{self, Placed as PlacedRoutes, Route, Routes},
 };
 
 /// Everything the agent knows, immutable; a change makes a new one.
@@ -36,8 +37,11 @@ pub struct Mesh {
     pub failing_closed: BTreeSet<Arc<str>>,
     /// The policies, as written.
     pub policies: Policies,
+    /// The routes, as written.
+    pub written_routes: Vec<Arc<Route>>,
     index: Index,
     pub(super) compiled: Compiled,
+    pub(super) routes: route::Compiled,
 }
 
 /// What a [`Mesh`] is built from.
@@ -61,6 +65,8 @@ pub struct Contents {
     pub failing_closed: BTreeSet<Arc<str>>,
     /// See [`Mesh::policies`].
     pub policies: Policies,
+    /// See [`Mesh::written_routes`].
+    pub routes: Vec<Arc<Route>>,
 }
 
 /// Settings of the whole mesh: `MeshConfig`, cluster-scoped, named `default`.
@@ -131,10 +137,10 @@ pub enum Unresolved {
 impl Mesh {
     /// Builds the lookups over what is given; the order of pods and services does not matter.
     pub fn new(contents: Contents) -> Self {
-        Self::build(contents, None)
+        Self::build(contents, None, None)
     }
 
-    fn build(contents: Contents, previous: Option<&Compiled>) -> Self {
+    fn build(contents: Contents, previous: Option<&Compiled>, previous_routes: Option<&route::Compiled>) -> Self {
         let Contents {
             generation,
             node,
@@ -145,6 +151,7 @@ impl Mesh {
             exemptions,
             failing_closed,
             policies,
+            routes: written_routes,
         } = contents;
         let services = services
             .into_iter()
@@ -156,7 +163,8 @@ impl Mesh {
             services: &services,
         };
         let (compiled, pods) = Compiled::new(given, pods, previous);
-        let index = Index::new(&pods, &services, &node, zone.as_deref());
+        let routes = route::Compiled::new(&written_routes, &services, previous_routes);
+        let index = Index::new(&pods, &services, &node, zone.as_deref(), routes.backends());
         Self {
             generation,
             node,
@@ -167,8 +175,10 @@ impl Mesh {
             exemptions,
             failing_closed,
             policies,
+            written_routes,
             index,
             compiled,
+            routes,
         }
     }
 
@@ -187,13 +197,14 @@ impl Mesh {
             policies: self.policies.taken_over(contents.policies),
             ..contents
         };
-        let next = Self::build(contents, Some(&self.compiled));
+        let next = Self::build(contents, Some(&self.compiled), Some(&self.routes));
         let differs = next.node != self.node
             || next.zone != self.zone
             || next.config != self.config
             || next.exemptions != self.exemptions
             || next.failing_closed != self.failing_closed
             || next.policies != self.policies
+            || next.written_routes != self.written_routes
             || next.pods != self.pods
             || next.services != self.services;
         differs.then_some(next)
@@ -211,7 +222,25 @@ impl Mesh {
             exemptions: self.exemptions.clone(),
             failing_closed: self.failing_closed.clone(),
             policies: self.policies.clone(),
+            routes: self.written_routes.clone(),
         }
+    }
+
+    /// The routes that decide on what clients of a namespace send to a port of a Service; without any it goes to the
+    /// Service's own endpoints.
+    pub fn routes(&self, service: &ObjectName, port: u16, client_namespace: &str) -> Option<&Arc<Routes>> {
+        self.routes.of(service, port, client_namespace)
+    }
+
+    /// The routes of all ports of Services, in order.
+    pub fn all_routes(&self) -> Vec<PlacedRoutes<'_>> {
+        self.routes.all()
+    }
+
+    /// The endpoints behind a port to which a rule sends requests, for clients that have dialled an address of `family`:
+    /// always a [`Destination::Service`]; none where no rule names the port.
+    pub fn backend(&self, service: &ObjectName, port: u16, family: Family) -> Option<Destination> {
+        self.index.backend(service, port, family)
     }
 
     /// Says what the original destination of a connection is.

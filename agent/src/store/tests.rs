@@ -1,6 +1,6 @@
 //! What is kept, what is taken back, and what is discarded.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -11,6 +11,7 @@ use crate::model::{
     NotEnrolled, ObjectName, OnAgentFailure, Operation, Pod, PolicyId, PolicyKind, PortMtls, Principal, Rule, Service,
     ServicePort, ServiceTarget, Source, Target, TrafficDistribution, Transport,
     policy::sample::{mk_authentication, mk_authorization, mk_contents, mk_labels, mk_policies},
+    route::sample::mk_full_route,
     sample::{NODE, mk_address, mk_endpoint, mk_pod, mk_port, mk_service},
 };
 
@@ -66,6 +67,7 @@ fn mk_mesh() -> Mesh {
         exemptions: vec![Exemption(mk_address("10.96.0.2:443"))],
         failing_closed: ["default".into()].into(),
         policies: mk_written_policies(),
+        routes: vec![Arc::new(mk_full_route())],
         ..mk_contents(vec![pod, out], vec![service], crate::model::Policies::default())
     })
 }
@@ -181,8 +183,8 @@ fn what_is_not_understood_is_discarded() {
     let write = |text: &str| fs::write(store.file(), text).unwrap();
     write(&whole[..whole.len() / 2]);
     assert_eq!(error(&store), "FILE is not what an agent writes");
-    write(&whole.replace("\"version\":2", "\"version\":3"));
-    assert_eq!(error(&store), "FILE is of version 3, and this weft reads 2");
+    write(&whole.replace("\"version\":3", "\"version\":4"));
+    assert_eq!(error(&store), "FILE is of version 4, and this weft reads 3");
     write(&whole.replace("Sandboxed", "Boxed"));
     assert_eq!(error(&store), "FILE is not what an agent writes");
     for (from, to) in [("\"plaintext_from\"", "\"plaintext_of\""), ("\"zone\":\"zone-a\",", "")] {
