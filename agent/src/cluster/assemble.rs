@@ -46,7 +46,7 @@ pub(super) fn assemble(objects: &Objects, backends: &Backends<'_>, node: &Arc<st
             .map(|(name, _)| Arc::clone(name))
             .collect(),
         policies: policies(objects, backends, &services, node),
-        routes: Vec::new(),
+        routes: objects.routes.values().cloned().collect(),
         services,
     }
 }

@@ -10,6 +10,7 @@ mod node;
 mod operation;
 mod pod;
 mod port;
+mod route;
 #[cfg(test)]
 pub(crate) mod sample;
 mod service;
@@ -26,6 +27,7 @@ pub(super) use namespace::namespace;
 pub(super) use network_policy::network_policy;
 pub(super) use node::node;
 pub(super) use pod::pod;
+pub(super) use route::{GrpcManifest, HttpManifest, StreamManifest, grpc_route, http_route, stream_route};
 pub(super) use service::service;
 pub(super) use slice::slice;
 

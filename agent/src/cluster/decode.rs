@@ -12,6 +12,7 @@ use super::{
     field::{Field, Findings, Step},
     objects::{Key, Kind, Object},
 };
+use crate::model::{ObjectName, RouteKind};
 
 /// What becomes of a field of Kubernetes' own kinds that is not known; those of Weft's kinds are always told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +65,28 @@ pub(crate) fn decode(key: &Key, json: &Json, unknown: Unknown, findings: &mut Fi
             let manifest = own::<convert::AuthorizationManifest>(json, findings, Findings::unhonoured)?;
             Object::AuthorizationPolicy(Arc::new(convert::authorization(manifest, name, findings)?))
         }
+        Kind::HttpRoute => {
+            let manifest = own::<convert::HttpManifest>(json, findings, Findings::error)?;
+            Object::Route(Arc::new(convert::http_route(manifest, name, findings)?))
+        }
+        Kind::GrpcRoute => {
+            let manifest = own::<convert::GrpcManifest>(json, findings, Findings::error)?;
+            Object::Route(Arc::new(convert::grpc_route(manifest, name, findings)?))
+        }
+        Kind::TlsRoute => stream_route(RouteKind::TlsRoute, json, name, findings)?,
+        Kind::TcpRoute => stream_route(RouteKind::TcpRoute, json, name, findings)?,
         Kind::NetworkPolicy => {
             let manifest = typed::<networking::v1::NetworkPolicy>(json, unknown, findings)?;
             Object::NetworkPolicy(convert::network_policy(&manifest))
         }
     };
     Some(object)
+}
+
+fn stream_route(kind: RouteKind, json: &Json, name: &ObjectName, findings: &mut Findings) -> Option<Object> {
+    let manifest = own::<convert::StreamManifest>(json, findings, Findings::error)?;
+    let route = convert::stream_route(manifest, kind, name, findings)?;
+    Some(Object::Route(Arc::new(route)))
 }
 
 /// Decodes into the type; fields that the type does not know may be told, since they are most often misspelt.
@@ -83,7 +100,8 @@ fn typed<T: DeserializeOwned + Serialize>(json: &Json, unknown: Unknown, finding
     Some(decoded)
 }
 
-/// Decodes one of Weft's own kinds: a field of its spec that is not known could be what closes something.
+/// Decodes one of Weft's own kinds, or a route: a field of its spec that is not known could be what closes something, or
+/// what sends requests elsewhere.
 ///
 /// A spec that is left out says nothing, as an empty one. The status is not looked at: what others have written there must
 /// not make a policy deny.

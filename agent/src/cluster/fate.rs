@@ -34,6 +34,7 @@ impl Fate {
             (Self::Unknown, Some(_)) => {
                 "; until it is understood, all pods that it could be about are denied to everybody"
             }
+            (Self::Unknown, None) if kind.is_route() => "; until it is understood, it is as if it were not there",
             (Self::Unknown, None) | (Self::Used, _) => "",
         }
     }

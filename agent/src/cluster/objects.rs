@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::model::{
     self, AuthenticationPolicy, AuthorizationPolicy, ContainerPort, EgressMode, EndpointHints, Family, MtlsMode,
-    NotEnrolled, ObjectName, OnAgentFailure, PodUid, PolicyId, PolicyKind, Transport,
+    NotEnrolled, ObjectName, OnAgentFailure, PodUid, PolicyId, PolicyKind, Route, RouteId, RouteKind, Transport,
 };
 
 /// The kinds that are read.
@@ -27,6 +27,10 @@ pub(crate) enum Kind {
     AuthenticationPolicy,
     AuthorizationPolicy,
     NetworkPolicy,
+    GrpcRoute,
+    HttpRoute,
+    TlsRoute,
+    TcpRoute,
 }
 
 /// What tells one object from all others; the namespace is empty for kinds of the whole cluster.
@@ -49,6 +53,8 @@ pub(crate) enum Object {
     AuthorizationPolicy(Arc<AuthorizationPolicy>),
     /// A fingerprint.
     NetworkPolicy(u64),
+    /// Of the kind of the key.
+    Route(Arc<Route>),
 }
 
 /// All objects, by name.
@@ -66,6 +72,7 @@ pub(crate) struct Objects {
     /// Security policies of which no good state was ever seen.
     pub(crate) undecodable: BTreeSet<PolicyId>,
     pub(crate) network_policies: BTreeMap<ObjectName, u64>,
+    pub(crate) routes: BTreeMap<RouteId, Arc<Route>>,
 }
 
 /// Which pods and slices there are among the objects.
@@ -182,7 +189,7 @@ pub(crate) struct Node {
 // === impl Kind ===
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
@@ -192,6 +199,10 @@ impl Kind {
         Self::AuthenticationPolicy,
         Self::AuthorizationPolicy,
         Self::NetworkPolicy,
+        Self::GrpcRoute,
+        Self::HttpRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
     ];
 
     /// The kind of that name.
@@ -211,6 +222,10 @@ impl Kind {
             Self::AuthenticationPolicy => PolicyKind::AuthenticationPolicy.label(),
             Self::AuthorizationPolicy => PolicyKind::AuthorizationPolicy.label(),
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::GrpcRoute => RouteKind::GrpcRoute.label(),
+            Self::HttpRoute => RouteKind::HttpRoute.label(),
+            Self::TlsRoute => RouteKind::TlsRoute.label(),
+            Self::TcpRoute => RouteKind::TcpRoute.label(),
         }
     }
 
@@ -226,12 +241,16 @@ impl Kind {
             Self::AuthenticationPolicy => "authenticationpolicies",
             Self::AuthorizationPolicy => "authorizationpolicies",
             Self::NetworkPolicy => "networkpolicies",
+            Self::GrpcRoute => "grpcroutes",
+            Self::HttpRoute => "httproutes",
+            Self::TlsRoute => "tlsroutes",
+            Self::TcpRoute => "tcproutes",
         }
     }
 
-    /// Whether it is one of Weft's own kinds, which an API server knows only once they are installed.
+    /// Whether it is one of Weft's own kinds or a route, which an API server knows only once they are installed.
     pub(crate) fn is_installed(self) -> bool {
-        self.api_version().starts_with("mesh.weft.dev/")
+        self.api_version().starts_with("mesh.weft.dev/") || self.is_route()
     }
 
     /// The version that is read.
@@ -240,6 +259,7 @@ impl Kind {
             Self::Namespace | Self::Pod | Self::Service | Self::Node => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::GrpcRoute | Self::HttpRoute | Self::TlsRoute | Self::TcpRoute => "gateway.networking.k8s.io/v1",
             Self::MeshConfig | Self::AuthenticationPolicy | Self::AuthorizationPolicy => "mesh.weft.dev/v1alpha1",
         }
     }
@@ -252,9 +272,18 @@ impl Kind {
             | Self::EndpointSlice
             | Self::AuthenticationPolicy
             | Self::AuthorizationPolicy
-            | Self::NetworkPolicy => true,
+            | Self::NetworkPolicy
+            | Self::GrpcRoute
+            | Self::HttpRoute
+            | Self::TlsRoute
+            | Self::TcpRoute => true,
             Self::Namespace | Self::Node | Self::MeshConfig => false,
         }
+    }
+
+    /// Whether its objects are routes.
+    pub(crate) fn is_route(self) -> bool {
+        self.api_version().starts_with("gateway.networking.k8s.io/")
     }
 
     /// The security policy that its objects are.
@@ -268,7 +297,11 @@ impl Kind {
             | Self::EndpointSlice
             | Self::Node
             | Self::MeshConfig
-            | Self::NetworkPolicy => None,
+            | Self::NetworkPolicy
+            | Self::GrpcRoute
+            | Self::HttpRoute
+            | Self::TlsRoute
+            | Self::TcpRoute => None,
         }
     }
 }
@@ -352,6 +385,7 @@ impl Objects {
             Object::NetworkPolicy(fingerprint) => {
                 self.network_policies.insert(name, fingerprint);
             }
+            Object::Route(route) => drop(self.routes.insert(route.id.clone(), route)),
         }
     }
 }

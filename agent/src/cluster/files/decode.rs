@@ -186,7 +186,11 @@ fn name_rule(kind: Kind) -> Rule {
         | Kind::MeshConfig
         | Kind::AuthenticationPolicy
         | Kind::AuthorizationPolicy
-        | Kind::NetworkPolicy => Rule::Subdomain,
+        | Kind::NetworkPolicy
+        | Kind::GrpcRoute
+        | Kind::HttpRoute
+        | Kind::TlsRoute
+        | Kind::TcpRoute => Rule::Subdomain,
     }
 }
 

@@ -244,7 +244,8 @@ fn target_of(object: &Object) -> Option<&Target> {
         | Object::EndpointSlice(_)
         | Object::Node(_)
         | Object::MeshConfig(_)
-        | Object::NetworkPolicy(_) => None,
+        | Object::NetworkPolicy(_)
+        | Object::Route(_) => None,
     }
 }
 

@@ -83,6 +83,10 @@ fn subjects(node: &str) -> Vec<Subject> {
         Kind::AuthenticationPolicy,
         Kind::AuthorizationPolicy,
         Kind::NetworkPolicy,
+        Kind::GrpcRoute,
+        Kind::HttpRoute,
+        Kind::TlsRoute,
+        Kind::TcpRoute,
     ];
     let others = others.into_iter().map(Subject::all);
     others.chain([Subject::pods_of(node)]).collect()

@@ -100,7 +100,11 @@ impl Subject {
             | Kind::MeshConfig
             | Kind::AuthenticationPolicy
             | Kind::AuthorizationPolicy
-            | Kind::NetworkPolicy => Detail::Whole,
+            | Kind::NetworkPolicy
+            | Kind::GrpcRoute
+            | Kind::HttpRoute
+            | Kind::TlsRoute
+            | Kind::TcpRoute => Detail::Whole,
         }
     }
 }
