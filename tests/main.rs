@@ -9,6 +9,7 @@ mod cni;
 mod copy;
 mod counts;
 mod crds;
+mod cuts;
 mod debug;
 mod deploy;
 mod dns;

@@ -197,6 +197,9 @@ fn a_root_is_replaced_under_traffic_without_one_failure() {
     ]));
     let shown = || pair.mesh.ca.as_ref().expect("the mesh has a CA").show();
     let old = shown()["roots"].clone();
+    let handshakes = || pair.mesh.agents[0].metric("weft_tls_handshakes_total", &["side=\"client\""]);
+    assert_eq!(pair.talk(Family::V4).unwrap(), TEXT.as_bytes());
+    let before = handshakes();
     pair.ca(&["rotate"]);
     let mut served = 0;
     wait::until(Duration::from_secs(60), "the old root gone", || {
@@ -210,6 +213,10 @@ fn a_root_is_replaced_under_traffic_without_one_failure() {
         assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
     }
     assert!(served > 10);
+    assert!(
+        handshakes() > before,
+        "what the old root proved carries nothing more: the new one is shown"
+    );
 }
 
 #[test]

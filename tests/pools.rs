@@ -1,5 +1,7 @@
 //! Connections between agents that wait for their next stream: how many, for how long, and none where they are off.
 
+use std::time::{Duration, Instant};
+
 use harness::{App, Family, Pod, Talk, wait};
 use serde_json::Value;
 
@@ -72,6 +74,36 @@ fn a_change_of_a_network_policy_of_either_end_flushes_the_pools_between_nodes_an
     }
 }
 
+#[test]
+fn what_is_dialled_within_five_seconds_after_such_a_change_is_flushed_once_more_and_what_comes_later_is_kept() {
+    let mesh = Mesh::start_secured();
+    let (client, server) = (mesh.pod(0, "mesh/client"), mesh.pod(1, "mesh/server"));
+    let _app = server.serve(8080, App::Echo);
+    mesh.wait_certified();
+    for family in Family::BOTH {
+        // Waits for a connection that has not been seen before.
+        let dialled = |known: &[Value]| {
+            wait::until_some(wait::PATIENCE, "a new connection waits", || {
+                talk(&client, &server, family);
+                ids(&mesh, &server, family).into_iter().find(|id| !known.contains(id))
+            })
+        };
+        let gone = |id: &Value| !ids(&mesh, &server, family).contains(id);
+        let before = dialled(&[]);
+        mesh.apply(&network_policy("mesh", 8080, &format!("mesh-{family:?}")));
+        let changed = Instant::now();
+        wait::until(wait::PATIENCE, "the first flush", || gone(&before));
+        let meanwhile = dialled(std::slice::from_ref(&before));
+        let soon = changed.elapsed() < SETTLED;
+        wait::until(LONGEST_IDLE + wait::PATIENCE, "its end", || gone(&meanwhile));
+        // What a slow machine has dialled later than meant ends when it has waited for too long.
+        let flushed = (SETTLED..LONGEST_IDLE).contains(&changed.elapsed());
+        assert!(flushed || !soon, "{:?}", changed.elapsed());
+        let later = dialled(&[before, meanwhile]);
+        wait::holds(3 * SWEEP, "what comes later waits", || !gone(&later));
+    }
+}
+
 fn talk(client: &Pod, server: &Pod, family: Family) {
     let stream = client.connect(server.addresses().at(family, 8080)).unwrap();
     assert_eq!(Talk::ask(&stream, TEXT.as_bytes()).unwrap(), TEXT.as_bytes());
@@ -93,3 +125,9 @@ fn handshakes(mesh: &Mesh) -> f64 {
 
 /// How many connections may wait for one pod and address in a lane.
 const LIMIT: usize = 256;
+/// How long a network may take to do what a NetworkPolicy says.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How long a connection may wait.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+/// How often an agent looks at what waits.
+const SWEEP: Duration = Duration::from_secs(1);

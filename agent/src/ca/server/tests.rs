@@ -1,6 +1,6 @@
 //! A CA with agents' keepers before it, over real connections within this process.
 
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle};
@@ -28,13 +28,18 @@ struct Scene {
 
 impl Scene {
     async fn new(listen: &str, life: Duration) -> Self {
+        Self::patient(listen, life, HOUR).await
+    }
+
+    /// With a CA whose rotations wait for so long for agents that do not take the new root.
+    async fn patient(listen: &str, life: Duration, patience: Duration) -> Self {
         let folder = TempDir::new().expect("a folder");
         let (roster, followed) = watch::channel(Arc::default());
         let settings = Settings {
             listen: sample::mk_address(listen),
             life,
             rotation_step: Duration::ZERO,
-            rotation_patience: HOUR,
+            rotation_patience: patience,
             audit: Audit::Log,
             metrics: CaMetrics::default(),
         };
@@ -237,6 +242,23 @@ async fn an_agent_that_does_not_take_the_new_root_is_named_and_waited_for_until_
     assert!(force_rotation(&scene.state()).expect("forced").contains("at once"));
     until("the new root signing", || shown().signer == waiting.roots[1]).await;
     assert_eq!(shown().waits_for, [""; 0]);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_agent_that_attends_and_does_not_take_the_new_root_is_waited_for_no_longer_than_the_patience() {
+    let patience = Duration::from_secs(2);
+    let scene = Scene::patient("127.0.0.1:0", HOUR, patience).await;
+    let shown = || show(&scene.state()).expect("shown");
+    let silent = scene.remote("node-1", HOUR).attend().await.expect("it attends");
+    rotate(&scene.state()).expect("begun");
+    let begun = Instant::now();
+    let roots = shown().roots;
+    until("the new root signing", || shown().signer == roots[1]).await;
+    // The state counts whole seconds.
+    let waited = begun.elapsed() + Duration::from_secs(1);
+    assert!(waited >= patience, "{waited:?}");
+    assert!(shown().rotation.starts_with("the new root signs"));
     drop(silent);
 }
 
