@@ -57,7 +57,7 @@ fn every_object_that_the_kernel_knows_is_shown_with_the_agent_dead() {
 fn services_and_endpoints_are_shown_as_the_agent_sees_them() {
     let mesh = Single::start();
     let _server = mesh.node.pod("plain/a").label("app", "web").start();
-    mesh.apply(&Object::service("plain/web", harness::Addresses::service(10), "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("plain/web", harness::Addresses::service(10), "web").port("main", 80, 8080));
     let with = |object, key: &'static str, wanted: &'static str| {
         wait::until(wait::PATIENCE, format!("{object} {wanted}"), || {
             let shown = mesh.agent.debug(&[object, "show"]);

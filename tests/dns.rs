@@ -22,7 +22,7 @@ const RESOLVER: Addresses = Addresses::service(53);
 fn the_name_of_a_service_is_answered_from_the_address_that_was_asked() {
     let mesh = Single::start();
     let pod = mesh.pod("mesh/pod");
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     for family in Family::BOTH {
         let to = RESOLVER.at(family, 53);
         for (kind, address) in [(Kind::A, SERVICE.of(Family::V4)), (Kind::Aaaa, SERVICE.of(Family::V6))] {
@@ -37,7 +37,7 @@ fn a_headless_service_is_answered_with_its_endpoints() {
     let mesh = Single::start();
     let pod = mesh.pod("mesh/pod");
     let servers = ["a", "b"].map(|name| mesh.node.pod(&format!("plain/{name}")).label("app", "web").start());
-    mesh.apply(&Object::headless("plain/web", "web").port("http", 80, 8080));
+    mesh.apply(&Object::headless("plain/web", "web").port("main", 80, 8080));
     let mut expected: Vec<IpAddr> = servers.iter().map(|server| server.addresses().v4.into()).collect();
     expected.sort();
     let to = RESOLVER.at(Family::V4, 53);
@@ -58,7 +58,7 @@ fn a_service_that_is_not_there_has_no_name() {
     mesh.node
         .netns()
         .ip(&format!("address add {}/32 dev cni0\n", RESOLVER.v4));
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     ask_until(&pod, RESOLVER.at(Family::V4, 53), "web.mesh.svc.cluster.local", Kind::A);
     // Which its kernel says once in a while only (icmp_ratelimit).
     let answer = wait::until_some(wait::PATIENCE, "an answer", || {
@@ -97,7 +97,7 @@ fn a_name_that_is_not_the_meshs_is_forwarded_to_whom_the_pod_asked() {
 fn pods_outside_the_mesh_ask_their_resolver_themselves() {
     let mesh = Single::start();
     let (inside, outside) = (mesh.pod("mesh/inside"), mesh.plain("outside"));
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     let to = RESOLVER.at(Family::V4, 53);
     ask_until(&inside, to, "web.mesh.svc.cluster.local", Kind::A);
     assert!(ask(&outside, to, "web.mesh.svc.cluster.local", Kind::A).is_none());
@@ -158,7 +158,7 @@ fn a_name_and_the_service_behind_it_lead_to_an_endpoint() {
     let pod = mesh.pod("mesh/pod");
     let server = mesh.pod("mesh/web");
     let _app = server.serve(8080, App::Who);
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     let answer = ask_until(&pod, RESOLVER.at(Family::V4, 53), "web.mesh.svc.cluster.local", Kind::A);
     let heard = pod
         .connect((answer.addresses[0], 80).into())

@@ -39,7 +39,7 @@ fn egress_deny_refuses_unknown_addresses_and_nothing_else() {
     let mesh = Single::start();
     let client = mesh.pod("mesh/client");
     let server = plain_web(&mesh, "a");
-    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("main", 80, 8080));
     mesh.node.netns().ip("address add 198.51.100.1/32 dev cni0\n");
     let _app = mesh.node.serve(9000, App::Who);
     let unknown = "198.51.100.1:9000".parse().unwrap();

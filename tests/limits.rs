@@ -138,11 +138,11 @@ fn a_dead_endpoint_delays_nobody_else() {
     let service = Addresses::service(20);
     let object = Object::service("plain/web", service, "none")
         .spec("selector", serde_json::Value::Null)
-        .port("http", 80, 8080);
+        .port("main", 80, 8080);
     mesh.apply(&object);
     for family in Family::BOTH {
         let name = format!("plain/web-{family:?}").to_lowercase();
-        let slice = Object::slice(&name, "web", &[("http", 8080)]).endpoint(dead.of(family));
+        let slice = Object::slice(&name, "web", &[("main", 8080)]).endpoint(dead.of(family));
         mesh.apply(&slice.endpoint(living.addresses().of(family)));
     }
     let to = service.at(Family::V4, 80);

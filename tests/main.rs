@@ -21,6 +21,7 @@ mod found;
 mod harness_itself;
 mod hello;
 mod hostile_pod;
+mod http;
 mod impostors;
 mod injection;
 mod interrupted;

@@ -27,7 +27,7 @@ fn a_change_is_seen_within_a_tenth_of_a_second() {
     mesh.apply(
         &Object::service("plain/web", SERVICE, "none")
             .spec("selector", Value::Null)
-            .port("http", 80, 8080),
+            .port("main", 80, 8080),
     );
     let served_by = |name: &str| {
         let answer = pod
@@ -39,7 +39,7 @@ fn a_change_is_seen_within_a_tenth_of_a_second() {
     };
     let mut times = Vec::new();
     for (server, _) in servers.iter().cycle().take(10) {
-        mesh.apply(&Object::slice("plain/web", "web", &[("http", 8080)]).endpoint(server.addresses().v4.into()));
+        mesh.apply(&Object::slice("plain/web", "web", &[("main", 8080)]).endpoint(server.addresses().v4.into()));
         let start = Instant::now();
         wait::until(wait::PATIENCE, "the change", || served_by(server.object().name()));
         times.push(start.elapsed());
@@ -129,7 +129,7 @@ fn an_object_whose_file_goes_is_gone() {
     let mesh = Single::start();
     let (pod, server) = (mesh.pod("mesh/pod"), mesh.plain("server"));
     let _app = server.serve(8080, App::Who);
-    let object = Object::service("plain/web", SERVICE, "server").port("http", 80, 8080);
+    let object = Object::service("plain/web", SERVICE, "server").port("main", 80, 8080);
     mesh.apply(&object);
     let to = SERVICE.at(Family::V4, 80);
     let served = || served_at(&pod, to);

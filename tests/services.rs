@@ -19,7 +19,7 @@ fn a_service_is_served_by_all_its_ready_endpoints_on_both_nodes() {
     let mesh = Mesh::start();
     let client = mesh.pod(0, "mesh/client");
     let servers = [(0, "a"), (0, "b"), (1, "c")].map(|(node, name)| web(&mesh, node, name));
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     for family in Family::BOTH {
         wait_served(&client, SERVICE.at(family, 80));
         let answers = ask(&client, SERVICE.at(family, 80), 60);
@@ -37,7 +37,7 @@ fn the_less_loaded_endpoint_is_preferred() {
     let mesh = Mesh::start();
     let client = mesh.pod(0, "mesh/client");
     let servers = ["a", "b"].map(|name| web_with(&mesh, 1, name, App::Banner));
-    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("main", 80, 8080));
     let to = SERVICE.at(Family::V4, 80);
     wait_served(&client, to);
     let held: Vec<_> = (0..40).map(|_| client.connect(to).unwrap()).collect();
@@ -57,12 +57,12 @@ fn a_named_target_port_may_differ_from_pod_to_pod() {
             .node
             .pod(&format!("plain/{name}"))
             .label("app", "web")
-            .port("http", port)
+            .port("main", port)
             .start();
         let app = pod.serve(port, App::Who);
         (pod, app)
     });
-    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("http", 80, "http"));
+    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("main", 80, "main"));
     for family in Family::BOTH {
         wait_served(&client, SERVICE.at(family, 80));
         // An endpoint that did not answer at once is picked last for a moment.
@@ -85,12 +85,12 @@ fn a_service_without_selector_is_served_by_all_its_slices() {
     mesh.apply(
         &Object::service("plain/web", SERVICE, "none")
             .spec("selector", Value::Null)
-            .port("http", 80, 8080),
+            .port("main", 80, 8080),
     );
     for (pod, _) in &servers {
         for family in Family::BOTH {
             let name = format!("plain/web-{}-{family:?}", pod.object().name()).to_lowercase();
-            mesh.apply(&Object::slice(&name, "web", &[("http", 8080)]).endpoint(pod.addresses().of(family)));
+            mesh.apply(&Object::slice(&name, "web", &[("main", 8080)]).endpoint(pod.addresses().of(family)));
         }
     }
     for family in Family::BOTH {
@@ -108,7 +108,7 @@ fn an_external_ip_leads_to_the_service() {
     let server = plain_web(&mesh, "a");
     mesh.apply(
         &Object::service("plain/web", SERVICE, "web")
-            .port("http", 80, 8080)
+            .port("main", 80, 8080)
             .spec("externalIPs", json!(["203.0.113.7"])),
     );
     wait_served(&client, "203.0.113.7:80".parse().unwrap());
@@ -123,7 +123,7 @@ fn an_endpoint_that_is_not_ready_gets_nothing_unless_a_terminating_one_is_all_th
     let conditions = |ready, serving, terminating| json!({ "conditions": { "ready": ready, "serving": serving, "terminating": terminating } });
     let slice = |with_ready: bool| {
         let address = |index: usize| servers[index].0.addresses().v4.into();
-        let slice = Object::slice("plain/web", "web", &[("http", 8080)])
+        let slice = Object::slice("plain/web", "web", &[("main", 8080)])
             .endpoint_with(address(1), conditions(false, false, false))
             .endpoint_with(address(2), conditions(false, true, true));
         if with_ready {
@@ -135,7 +135,7 @@ fn an_endpoint_that_is_not_ready_gets_nothing_unless_a_terminating_one_is_all_th
     mesh.apply(
         &Object::service("plain/web", SERVICE, "none")
             .spec("selector", Value::Null)
-            .port("http", 80, 8080),
+            .port("main", 80, 8080),
     );
     let to = SERVICE.at(Family::V4, 80);
 
@@ -155,7 +155,7 @@ fn internal_traffic_policy_local_keeps_to_the_node_or_refuses() {
     let clients = [mesh.pod(0, "mesh/here"), mesh.pod(1, "mesh/there")];
     let server = web(&mesh, 0, "a");
     let local = Object::service("mesh/web", SERVICE, "web")
-        .port("http", 80, 8080)
+        .port("main", 80, 8080)
         .spec("internalTrafficPolicy", "Local");
     mesh.apply(&local);
     for family in Family::BOTH {
@@ -174,7 +174,7 @@ fn traffic_distribution_prefers_the_same_node_and_falls_back() {
     let near = web(&mesh, 0, "near");
     mesh.apply(
         &Object::service("mesh/web", SERVICE, "web")
-            .port("http", 80, 8080)
+            .port("main", 80, 8080)
             .spec("trafficDistribution", "PreferSameNode"),
     );
     let to = SERVICE.at(Family::V4, 80);
@@ -198,7 +198,7 @@ fn client_ip_affinity_keeps_a_client_at_its_endpoint() {
     let servers = ["a", "b", "c"].map(|name| plain_web(&mesh, name));
     mesh.apply(
         &Object::service("plain/web", SERVICE, "web")
-            .port("http", 80, 8080)
+            .port("main", 80, 8080)
             .spec("sessionAffinity", "ClientIP"),
     );
     let to = SERVICE.at(Family::V4, 80);
@@ -218,7 +218,7 @@ fn a_pods_own_address_and_a_headless_service_lead_to_that_pod_only() {
     let mesh = Mesh::start();
     let client = mesh.pod(0, "mesh/client");
     let servers = [(0, "a"), (1, "b")].map(|(node, name)| web(&mesh, node, name));
-    mesh.apply(&Object::headless("mesh/web", "web").port("http", 8080, 8080));
+    mesh.apply(&Object::headless("mesh/web", "web").port("main", 8080, 8080));
     for (pod, _) in &servers {
         for family in Family::BOTH {
             let answers = ask(&client, pod.addresses().at(family, 8080), 10);
@@ -232,7 +232,7 @@ fn a_port_that_the_service_lacks_is_refused_by_name() {
     let mesh = Single::start();
     let client = mesh.pod("mesh/client");
     let server = plain_web(&mesh, "a");
-    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("main", 80, 8080));
     for family in Family::BOTH {
         wait_served(&client, SERVICE.at(family, 80));
         refused(&client, SERVICE.at(family, 81));
@@ -250,9 +250,9 @@ fn an_address_family_without_endpoints_is_refused() {
     mesh.apply(
         &Object::service("plain/web", SERVICE, "none")
             .spec("selector", Value::Null)
-            .port("http", 80, 8080),
+            .port("main", 80, 8080),
     );
-    mesh.apply(&Object::slice("plain/web", "web", &[("http", 8080)]).endpoint(server.addresses().v6.into()));
+    mesh.apply(&Object::slice("plain/web", "web", &[("main", 8080)]).endpoint(server.addresses().v6.into()));
     wait_served(&client, SERVICE.at(Family::V6, 80));
     refused(&client, SERVICE.at(Family::V4, 80));
     mesh.agent
@@ -266,7 +266,7 @@ fn a_refusing_endpoint_costs_one_retry_and_no_failure() {
     let client = mesh.pod("mesh/client");
     let servers = ["a", "b"].map(|name| plain_web(&mesh, name));
     let closed = mesh.node.pod("plain/closed").label("app", "web").start();
-    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("plain/web", SERVICE, "web").port("main", 80, 8080));
     let to = SERVICE.at(Family::V4, 80);
     wait_served(&client, to);
     assert_eq!(ask(&client, to, 60).values().sum::<usize>(), 60);

@@ -48,7 +48,7 @@ fn loopback_multicast_services_and_questions_to_resolvers_are_not_outside() {
     let mesh = Single::start();
     let pod = mesh.pod("mesh/client");
     let service = Addresses::service(9);
-    mesh.apply(&Object::service("mesh/web", service, "web").port("http", 80, 8080));
+    mesh.apply(&Object::service("mesh/web", service, "web").port("main", 80, 8080));
     forbid(&mesh, &pod, mesh.node.addresses().at(Family::V4, PORT));
     let groups: [SocketAddr; 2] = ["224.0.0.251:5353", "[ff02::fb]:5353"].map(|group| group.parse().unwrap());
     for (family, group) in Family::BOTH.into_iter().zip(groups) {

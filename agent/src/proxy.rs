@@ -20,6 +20,7 @@ mod copy;
 mod detect;
 mod dial;
 mod door;
+mod http;
 mod identify;
 mod inbound;
 mod lane;
@@ -101,6 +102,7 @@ struct Shared {
     telemetry: Telemetry,
     leases: Leases,
     met: Met,
+    spoken: detect::Memory,
     capacity: Capacity,
     /// Kept alive by the listeners and connections of the pod: one that leaves is reached here as long as it serves.
     doors: RwLock<HashMap<PodUid, Weak<OpenDoor>>>,
@@ -124,6 +126,7 @@ impl Proxy {
             capacity: Capacity::new(&settings).map_err(ProxyError::DescriptorLimit)?,
             ports: SourcePorts::new(settings.leg_ports.clone()),
             met: Met::new(settings.peer_memory),
+            spoken: detect::Memory::default(),
             settings,
             mesh,
             identities,

@@ -19,6 +19,7 @@ mod metrics;
 mod record;
 mod refusal;
 mod report;
+mod requests;
 mod timestamp;
 
 use std::{
@@ -37,10 +38,10 @@ pub use controller::ControllerMetrics;
 pub use denied::{Denied, Fault};
 pub use dns::{DnsMetrics, DnsOutcome};
 pub use exposition::Exposition;
-pub use live::{ConnectionId, LiveConnection, Phase};
+pub use live::{ConnectionId, LiveConnection, LiveRequest, Phase};
 pub use metrics::{ConnectionMetrics, TlsSide};
 pub use refusal::{Refusal, Refuser};
-pub use report::{Direction, Peer, Proof, Report, Security};
+pub use report::{Direction, Peer, Proof, Report, RequestReport, Security};
 pub use timestamp::{Timestamp, seconds_between};
 
 /// Takes the reports of all connections; cheap to clone, shared by all threads.
@@ -76,7 +77,7 @@ impl Telemetry {
         self.0.metrics.shook_hands(side, resumed);
     }
 
-    /// Counts a connection as ended and writes its line.
+    /// Counts a connection or a request as ended and writes its line.
     pub fn closed(&self, report: Report) {
         self.0.metrics.closed(&report);
         if report.denied.is_some() {

@@ -40,6 +40,8 @@ pub enum App {
     Stall,
     /// HTTP/1.1 with keep-alive: 1 KiB for each request.
     Http,
+    /// HTTP/1.1 with keep-alive: each request's head is the body of its response.
+    HttpMirror,
 }
 
 /// A running application. Dropped, its sockets close.

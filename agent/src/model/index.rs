@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Candidates, Destination, Endpoint, EndpointHints, Family, NotEnrolled, ObjectName, Place, Pod, PodUid, Service,
-    ServicePort, TrafficPolicy, Transport, Unresolved, pod::Enrolment,
+    AppProtocol, Candidates, Destination, Endpoint, EndpointHints, Family, NotEnrolled, ObjectName, Place, Pod, PodUid,
+    Service, ServicePort, TrafficPolicy, Transport, Unresolved, pod::Enrolment,
 };
 
 /// What is found by address.
@@ -19,6 +19,8 @@ pub(super) struct Index {
     by_endpoint_ip: HashMap<IpAddr, AtIp>,
     backends: HashMap<ObjectName, HashMap<u16, Backend>>,
     pod_by_ip: HashMap<IpAddr, PodUid>,
+    /// What an endpoint's port speaks, as far as the owner of a service that has it said.
+    app_protocol: HashMap<SocketAddr, AppProtocol>,
 }
 
 /// One port on one address of a service.
@@ -112,6 +114,11 @@ impl Index {
         }
     }
 
+    pub(super) fn app_protocol_at(&self, address: SocketAddr) -> Option<AppProtocol> {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.app_protocol.get(&address).copied()
+    }
+
     pub(super) fn pod_uid_at(&self, ip: IpAddr) -> Option<&PodUid> {
         self.pod_by_ip.get(&ip.to_canonical())
     }
@@ -132,6 +139,9 @@ impl Index {
             self.add_port(service, position, &addresses, place);
             for endpoint in &port.endpoints {
                 self.add_endpoint(endpoint);
+                if let Some(app_protocol) = port.app_protocol {
+                    self.app_protocol.entry(endpoint.address).or_insert(app_protocol);
+                }
             }
         }
     }

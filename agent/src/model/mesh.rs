@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Endpoint, Family, MtlsMode, ObjectName, OnAgentFailure, Pod, PodUid, Policies, Ranges, Service,
-    ServicePort, Transport,
+    AppProtocol, Candidates, Endpoint, Family, MtlsMode, ObjectName, OnAgentFailure, Pod, PodUid, Policies, Ranges,
+    Service, ServicePort, Transport,
     index::Index,
     policy::{Compiled, Given},
     route::{self, Placed as PlacedRoutes, Route, Routes},
@@ -254,6 +254,11 @@ impl Mesh {
     /// The endpoint or local pod behind an address, where the address tells; its own port need not be this one.
     pub fn endpoint_at(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
         self.index.endpoint_at(address)
+    }
+
+    /// What an endpoint's own port speaks, as the first service by name says that has it and declares anything.
+    pub fn app_protocol_at(&self, address: SocketAddr) -> Option<AppProtocol> {
+        self.index.app_protocol_at(address)
     }
 
     /// The namespaces whose label takes their pods in, each with what happens to a pod of which nothing else is known

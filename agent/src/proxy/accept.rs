@@ -140,6 +140,7 @@ impl Refused {
             bytes_received: 0,
             denied: Some(denied),
             proof: Proof::default(),
+            request: None,
         });
     }
 }

@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, SocketAddr},
     os::fd::AsRawFd as _,
     task::{Context, Poll, ready},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use nix::sys::socket::{MsgFlags, recv};
@@ -125,11 +125,6 @@ impl Carrier {
     /// Since when the connection stands.
     pub(super) fn age(&self) -> Duration {
         self.opened.elapsed()
-    }
-
-    /// Whether the peer's certificate is still good for a new stream.
-    pub(super) fn is_valid(&self) -> bool {
-        SystemTime::now() < self.peer.not_after
     }
 
     /// Whether both sides of the last stream are over and nothing else is under way.

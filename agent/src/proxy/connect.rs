@@ -20,6 +20,7 @@ use super::{
 use crate::{
     net::{Leg, LegError, Mark, NetError, SourcePort},
     telemetry::Denied,
+    tls::Protocol,
 };
 
 /// The connection to the endpoint, with what is to be given back when it ends.
@@ -28,7 +29,7 @@ pub(super) struct Upstream {
     pub(super) line: Line,
     /// Whether the bytes pass to another pod of this node in memory.
     pub(super) in_memory: bool,
-    pub(super) kept: Kept,
+    pub(super) ports: LegPorts,
 }
 
 /// What an upstream gives back when it ends.
@@ -51,24 +52,27 @@ pub(super) enum Through {
 
 /// Source ports below the clients' range that a leg to an application keeps from others.
 #[derive(Debug, Default)]
-struct LegPorts {
+pub(super) struct LegPorts {
     _leg: Option<SourcePort>,
     _client: Option<SourcePort>,
 }
 
 /// Connects to the endpoint that was picked.
 pub(super) async fn connect(
-    picked: Picked,
+    address: SocketAddr,
     arrival: &Arrival,
     through: &Through,
+    protocol: Protocol,
     lane: &Rc<Lane>,
 ) -> Result<Upstream, Denied> {
-    let address = picked.address;
     let longest = lane.shared.settings.connect_timeout;
     let in_memory = Cell::new(false);
     let dialling = pin!(async {
         match through {
-            Through::Network(remote) => Ok((dial(remote, arrival.door(), lane).await?, LegPorts::default())),
+            Through::Network(remote) => {
+                let line = dial(remote, protocol, arrival.door(), lane).await?;
+                Ok((line, LegPorts::default()))
+            }
             Through::Lease(door) => match leased(arrival, door, address, lane).await? {
                 Leased::Pass => {
                     in_memory.set(true);
@@ -76,7 +80,8 @@ pub(super) async fn connect(
                 }
                 Leased::HasLeft => {
                     let remote = Remote::new(address, None, &lane.shared.mesh(), lane);
-                    Ok((dial(&remote, arrival.door(), lane).await?, LegPorts::default()))
+                    let line = dial(&remote, protocol, arrival.door(), lane).await?;
+                    Ok((line, LegPorts::default()))
                 }
             },
             Through::App(door) => to_app(arrival, door, address, &lane.shared).await,
@@ -86,22 +91,36 @@ pub(super) async fn connect(
     Ok(Upstream {
         line,
         in_memory: in_memory.get(),
-        kept: Kept {
-            _load: picked.into_load(),
-            _ports: ports,
-        },
+        ports,
     })
 }
 
+// === impl Kept ===
+
+impl Kept {
+    pub(super) fn new(picked: Picked, ports: LegPorts) -> Self {
+        Self {
+            _load: picked.into_load(),
+            _ports: ports,
+        }
+    }
+}
+
 /// What a lease says.
-enum Leased {
+pub(super) enum Leased {
     /// The network lets the connection pass.
     Pass,
     /// The pod leaves the mesh: its application is reached as any other.
     HasLeft,
 }
 
-async fn leased(arrival: &Arrival, door: &OpenDoor, address: SocketAddr, lane: &Rc<Lane>) -> Result<Leased, Denied> {
+/// Whether the network lets the connection pass to another captured pod of this node.
+pub(super) async fn leased(
+    arrival: &Arrival,
+    door: &OpenDoor,
+    address: SocketAddr,
+    lane: &Rc<Lane>,
+) -> Result<Leased, Denied> {
     let needed = match lane.shared.settings.same_node {
         // A pod needs no lease to reach itself: the way between never leaves it.
         SameNode::Leased => arrival.door().pod.uid != door.pod.uid,

@@ -106,13 +106,17 @@ impl Tracked {
         arrival: &Arrival,
         lane: &Lane,
     ) -> Option<Box<Carrier>> {
-        let mut joined = match self.unless_cut(joining).await {
-            Ok(joined) => joined,
+        match self.unless_cut(joining).await {
+            Ok(joined) => self.copy(joined, arrival, lane).await,
             Err(denied) => {
                 self.deny(denied);
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// Copies until the end.
+    pub(super) async fn copy(&self, mut joined: Box<Joined>, arrival: &Arrival, lane: &Lane) -> Option<Box<Carrier>> {
         self.connected();
         let ended = self.unless_cut(pin!(copy(&mut joined, self, arrival, lane))).await;
         match ended {

@@ -1,15 +1,173 @@
 //! Step five: what the connection speaks.
+//!
+//! What is declared holds. Else nobody waits for a silent peer: the endpoint is dialled while the client is listened to,
+//! and a server that speaks first has something else than HTTP to say. What was learnt of a service's port is remembered,
+//! so that no application sees empty connections again and again.
 
-use super::authorise::Permit;
+mod detecting;
+mod learnt;
+mod sniff;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use self::sniff::{Sniffed, sniff};
+pub(super) use self::{
+    detecting::{Detecting, Raced},
+    learnt::{Learnt, Memory, PortKey},
+};
+use super::identify::Identified;
+use crate::model::{AppProtocol, Mesh};
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// Bytes, of which nothing is to be understood.
     Opaque,
+    /// HTTP.
+    Http(HttpVersion),
 }
 
-/// Tells the protocol without waiting for either side to speak.
-pub(super) fn detect(_permit: &Permit<'_>) -> Protocol {
-    Protocol::Opaque
+/// A version of HTTP, as far as its framing differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HttpVersion {
+    /// HTTP/1.0 and 1.1.
+    One,
+    /// HTTP/2, with prior knowledge.
+    Two,
 }
+
+/// What is known of a connection before anybody has spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// It speaks bytes.
+    Opaque,
+    /// It speaks HTTP; in which version, the client's first bytes say.
+    Http,
+    /// Nothing.
+    Unknown,
+}
+
+/// What is declared of the port that a connection goes to. An address that is nobody's in the model gets bytes.
+pub(super) fn declared(identified: &Identified<'_>, mesh: &Mesh) -> Declared {
+    use crate::model::Destination;
+    let destination = identified.arrival.destination.0;
+    match &identified.wanted {
+        Destination::Service { .. } => {
+            of_app_protocol(identified.wanted.service_port().and_then(|port| port.app_protocol))
+        }
+        Destination::Pod(_) => at(destination, mesh),
+        Destination::Unknown => Declared::Opaque,
+    }
+}
+
+/// What is declared of an endpoint's own port.
+pub(super) fn at(address: SocketAddr, mesh: &Mesh) -> Declared {
+    of_app_protocol(mesh.app_protocol_at(address))
+}
+
+fn of_app_protocol(declared: Option<AppProtocol>) -> Declared {
+    match declared {
+        Some(AppProtocol::Tcp | AppProtocol::Tls) => Declared::Opaque,
+        Some(AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Grpc) => Declared::Http,
+        None => Declared::Unknown,
+    }
+}
+
+/// Listens to a client of which nothing is known until its first bytes tell, without taking them from the socket; `held`
+/// came before them. A client that has ended, or broken, speaks bytes.
+async fn listen(stream: &TcpStream, held: &[u8]) -> Protocol {
+    let mut peeked = Peeked::new(held);
+    let mut unclear_since: Option<Instant> = None;
+    loop {
+        match sniff(peeked.bytes()) {
+            Sniffed::Http(version) => return Protocol::Http(version),
+            Sniffed::Opaque => return Protocol::Opaque,
+            Sniffed::Unclear if !peeked.bytes().is_empty() => {
+                let since = *unclear_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    return Protocol::Opaque;
+                }
+                // The bytes that are there make the socket readable: only time brings more.
+                sleep(PAUSE).await;
+            }
+            Sniffed::Unclear => {}
+        }
+        match peeked.peek(stream).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Protocol::Opaque,
+        }
+    }
+}
+
+/// Listens to a client that must speak HTTP until its version is clear: whatever is no HTTP/2 is for HTTP/1 to refuse.
+async fn version(stream: &TcpStream, held: &[u8]) -> HttpVersion {
+    let mut peeked = Peeked::new(held);
+    let mut unclear_since: Option<Instant> = None;
+    loop {
+        match sniff::version(peeked.bytes()) {
+            Some(version) => return version,
+            None if peeked.bytes().is_empty() => {}
+            None => {
+                let since = *unclear_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > LONGEST_PREFACE {
+                    return HttpVersion::One;
+                }
+                sleep(PAUSE).await;
+            }
+        }
+        match peeked.peek(stream).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return HttpVersion::One,
+        }
+    }
+}
+
+/// Waits until a server says something, or only ends; what it says stays in its socket.
+pub(super) async fn has_spoken(server: &TcpStream) -> bool {
+    server.peek(&mut [0]).await.is_ok_and(|length| length > 0)
+}
+
+/// The first bytes of a client, which stay in its socket.
+struct Peeked {
+    bytes: [u8; sniff::MOST],
+    held: usize,
+    length: usize,
+}
+
+// === impl Peeked ===
+
+impl Peeked {
+    fn new(held: &[u8]) -> Self {
+        let mut bytes = [0; sniff::MOST];
+        let length = held.len().min(bytes.len());
+        bytes[..length].copy_from_slice(&held[..length]);
+        Self {
+            bytes,
+            held: length,
+            length,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Waits for bytes; false at the client's end.
+    async fn peek(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        let length = stream.peek(&mut self.bytes[self.held..]).await?;
+        self.length = self.held + length;
+        Ok(length > 0)
+    }
+}
+
+/// How long a client may leave it open what its first bytes begin.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a client may take for the line that says HTTP/2; what stands there is no request of HTTP/1.
+const LONGEST_PREFACE: Duration = Duration::from_secs(10);
+/// How often is looked whether more has come.
+const PAUSE: Duration = Duration::from_millis(2);

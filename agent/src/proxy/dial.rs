@@ -21,14 +21,14 @@ use crate::{
     model::{Endpoint, Mesh, ObjectName},
     net::{self, Family, Mark, Spoken},
     telemetry::{Denied, TlsSide},
-    tls::{self, Expected, Protocol},
+    tls::{self, Established, Expected, Protocol},
 };
 
 /// An address of another node, and who must be there.
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) address: SocketAddr,
-    expected: Expected,
+    pub(super) expected: Expected,
     /// Whether an agent may be there.
     inside: bool,
     /// Whether plaintext is out of the question.
@@ -46,6 +46,15 @@ pub(super) enum Line {
         /// Whether it has carried a stream before.
         reused: bool,
     },
+    /// A new connection to its agent that carries HTTP.
+    Requests(Box<Secured>),
+}
+
+/// A connection to another agent after its handshake.
+#[derive(Debug)]
+pub(super) struct Secured {
+    pub(super) stream: ResetOnDrop,
+    pub(super) established: Established,
 }
 
 // === impl Remote ===
@@ -73,9 +82,19 @@ impl Remote {
     }
 }
 
-/// Connects to the remote address, or takes a connection that waits.
-pub(super) async fn dial(remote: &Remote, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
-    let waiting = lane.pool.take(source, remote.address, &remote.expected, lane);
+/// Connects to the remote address; for streams of bytes a connection that waits is taken.
+///
+/// Connections for HTTP wait in a pool of their own, which was looked into before.
+pub(super) async fn dial(
+    remote: &Remote,
+    protocol: Protocol,
+    source: &Arc<OpenDoor>,
+    lane: &Lane,
+) -> Result<Line, Denied> {
+    let waiting = match protocol {
+        Protocol::Tcp => lane.pool.take(source, remote.address, &remote.expected, lane),
+        Protocol::Http1 | Protocol::Http2 => None,
+    };
     if let Some(carrier) = waiting {
         return Ok(Line::Mesh { carrier, reused: true });
     }
@@ -95,7 +114,20 @@ pub(super) async fn dial(remote: &Remote, source: &Arc<OpenDoor>, lane: &Lane) -
         Spoken::No
     };
     match spoken {
-        Spoken::Mesh => shake_hands(stream, remote, source, lane).await,
+        Spoken::Mesh => {
+            let secured = shake_hands(stream, remote, protocol, source, lane).await?;
+            Ok(match protocol {
+                Protocol::Tcp => {
+                    let Secured { stream, established } = secured;
+                    let carrier = Carrier::new(stream, established, Role::Client, lane.next_id());
+                    Line::Mesh {
+                        carrier: Box::new(carrier),
+                        reused: false,
+                    }
+                }
+                Protocol::Http1 | Protocol::Http2 => Line::Requests(Box::new(secured)),
+            })
+        }
         Spoken::No | Spoken::Unknown if remote.strict => Err(Denied::PeerNotInMesh),
         Spoken::No | Spoken::Unknown => Ok(Line::Plaintext(ResetOnDrop::new(stream))),
     }
@@ -116,7 +148,13 @@ fn may_ask(source: &OpenDoor, lane: &Lane) -> bool {
 }
 
 /// Waits for the pod's own certificate where it has none yet: a pair of enrolled pods never speaks plaintext.
-async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
+async fn shake_hands(
+    stream: TcpStream,
+    remote: &Remote,
+    protocol: Protocol,
+    source: &Arc<OpenDoor>,
+    lane: &Lane,
+) -> Result<Secured, Denied> {
     // Whatever goes wrong, the peer is not to take it for the orderly end of a connection.
     let stream = ResetOnDrop::new(stream);
     let uid = &source.pod.uid;
@@ -131,7 +169,7 @@ async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>,
         Pooling::Kept => credentials,
         Pooling::Off => Arc::new(credentials.forgetful()),
     };
-    let established = tls::connect(&stream, &credentials, &remote.expected, Protocol::Tcp)
+    let established = tls::connect(&stream, &credentials, &remote.expected, protocol)
         .await
         .map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, address = %remote.address, "TLS handshake failed");
@@ -140,10 +178,7 @@ async fn shake_hands(stream: TcpStream, remote: &Remote, source: &Arc<OpenDoor>,
     lane.shared.telemetry.shook_hands(TlsSide::Client, established.resumed);
     lane.shared.met.insert(&established.peer.uid);
     lane.pool.dialled(source, &established.peer, &lane.shared.mesh());
-    Ok(Line::Mesh {
-        carrier: Box::new(Carrier::new(stream, established, Role::Client, lane.next_id())),
-        reused: false,
-    })
+    Ok(Secured { stream, established })
 }
 
 /// Whether the address lies in the ranges of pods.

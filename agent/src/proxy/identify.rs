@@ -28,7 +28,7 @@ pub(super) enum Source {
     /// A pod of this node: the one whose listener accepted the connection, never an address.
     Pod { door: Arc<OpenDoor>, address: SocketAddr },
     /// A pod of another node, by its certificate; which pod, its node's agent says.
-    Peer(Box<RemotePod>),
+    Peer(Arc<RemotePod>),
     /// Whoever has this address.
     Address(SocketAddr),
 }
@@ -67,29 +67,47 @@ pub(super) fn plaintext(arrival: &Arrival) -> Identified<'_> {
     }
 }
 
+/// Identifies a request of a client that another agent has told of.
+pub(super) fn told<'a>(arrival: &'a Arrival, client: Arc<RemotePod>) -> Identified<'a> {
+    Identified {
+        arrival,
+        source: Source::Peer(client),
+        wanted: Destination::Unknown,
+    }
+}
+
 /// Identifies a stream that came to a pod of this node by mutual TLS.
 ///
 /// The peer's agent holds the pod's key, hence knows its labels. It speaks for pods of the certificate's namespace only.
 pub(super) fn stream<'a>(arrival: &'a Arrival, peer: &Peer, header: Header) -> Result<Identified<'a>, Denied> {
-    let Header {
-        service: _,
-        source: name,
-        labels,
-        trace: _,
-    } = header;
-    if name.namespace != peer.identity.namespace {
-        return Err(Denied::ProtocolViolation);
-    }
     Ok(Identified {
         arrival,
-        source: Source::Peer(Box::new(RemotePod {
+        source: Source::Peer(Arc::new(RemotePod::new(header, peer, arrival.client)?)),
+        wanted: Destination::Unknown,
+    })
+}
+
+// === impl RemotePod ===
+
+impl RemotePod {
+    /// The pod of which the peer's agent speaks.
+    pub(super) fn new(header: Header, peer: &Peer, address: SocketAddr) -> Result<Self, Denied> {
+        let Header {
+            service: _,
+            source: name,
+            labels,
+            trace: _,
+        } = header;
+        if name.namespace != peer.identity.namespace {
+            return Err(Denied::ProtocolViolation);
+        }
+        Ok(Self {
             peer: peer.clone(),
             name,
             labels,
-            address: arrival.client,
-        })),
-        wanted: Destination::Unknown,
-    })
+            address,
+        })
+    }
 }
 
 // === impl Source ===

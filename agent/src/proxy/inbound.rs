@@ -1,26 +1,31 @@
 //! A connection that was opened to a pod of this node: an application's bytes, or another agent's streams.
 
-use std::rc::Rc;
+use std::{cell::Cell, pin::pin, rc::Rc};
 
 use tokio::task::spawn_local;
 
 use super::{
-    authorise, balance,
+    authorise::{self, Permit},
+    balance,
     captured::{Arrival, Captured},
-    connect::{self, Through, Upstream},
+    connect::{self, Kept, Through, Upstream},
     copy::{Ends, Joined},
-    detect::detect,
+    detect::{self, Detecting, PortKey, Protocol, Raced, has_spoken},
     dial::Line,
+    http::{self, Client},
     identify::{self, Identified},
     lane::Lane,
     lease,
-    live::Live,
+    live::{Live, Tracked},
     recognise::{First, Guard, Judged, recognise},
     route::route,
     stream::ResetOnDrop,
     streams,
 };
-use crate::telemetry::{Denied, Peer};
+use crate::{
+    telemetry::{Denied, Peer},
+    tls,
+};
 
 /// Serves it, from its accept to its report.
 pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
@@ -31,8 +36,15 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
     match tracked.unless_cut(recognising).await {
         Ok(First::Plaintext(guard)) => {
             let Captured { stream, arrival } = captured;
-            let joining = Box::pin(join(stream, guard, &arrival, &tracked, &lane));
-            tracked.carry(joining, &arrival, &lane).await;
+            let beginning = Box::pin(begin(stream, guard, &arrival, &tracked, &lane));
+            match tracked.unless_cut(beginning).await {
+                Ok(Begun::Bytes(joined)) => {
+                    tracked.copy(joined, &arrival, &lane).await;
+                }
+                // As below.
+                Ok(Begun::Requests(client)) => drop(spawn_local(http::serve_plaintext(client, arrival, tracked, lane))),
+                Err(denied) => tracked.deny(denied),
+            }
         }
         // In a task of its own: an open connection does not keep the room of what was looked for here.
         Ok(First::Mesh(first)) => drop(spawn_local(streams::serve(captured, first, tracked, lane))),
@@ -45,22 +57,59 @@ pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
     }
 }
 
-/// Joins a plaintext client to the application.
-async fn join(
+/// What a connection turned out to be.
+enum Begun {
+    /// Bytes, whose application is reached.
+    Bytes(Box<Joined>),
+    /// Requests.
+    Requests(Box<Client>),
+}
+
+/// Joins a plaintext client to the application, unless it speaks HTTP.
+async fn begin(
     stream: ResetOnDrop,
     mut guard: Guard,
     arrival: &Arrival,
-    live: &Live,
+    live: &Tracked,
     lane: &Rc<Lane>,
-) -> Result<Box<Joined>, Denied> {
+) -> Result<Begun, Denied> {
     let (early, guard) = match guard.judge(&[]) {
         Judged::Hold => (Vec::new(), Some(Box::new(guard))),
         Judged::Pass(early) => (early, None),
         Judged::Refuse => return Err(Denied::ProtocolViolation),
     };
+    let mesh = lane.shared.mesh();
     let identified = identify::plaintext(arrival);
-    let (upstream, kept) = to_app(identified, live, lane).await?;
-    Ok(Box::new(Joined {
+    live.opened_by(&identified.source, &mesh);
+    let permit = authorise::ingress(identified, live, &lane.shared)?;
+
+    let destination = arrival.destination.0;
+    let detecting = Detecting::new(
+        detect::at(destination, &mesh),
+        PortKey::Address(destination),
+        &lane.shared.spoken,
+    );
+    let held: Vec<u8> = guard
+        .as_ref()
+        .map_or_else(|| early.clone(), |guard| guard.held_bytes().to_vec());
+    let known = detecting.before_dialling(&stream, &held).await;
+    if let Some(Protocol::Http(version)) = known {
+        return Ok(Begun::Requests(Client::boxed(stream, held, version)));
+    }
+    let listens = Cell::new(known.is_none());
+    let reaching = pin!(reach(&permit, live, lane));
+    let raced = detecting.while_joining(&stream, &held, &listens, reaching).await?;
+    let (upstream, kept) = match raced {
+        Raced::Joined(reached) => reached,
+        Raced::Http(version) => return Ok(Begun::Requests(Client::boxed(stream, held, version))),
+    };
+    if listens.get() {
+        live.connected();
+        if let Protocol::Http(version) = detecting.first(&stream, &held, has_spoken(&upstream)).await {
+            return Ok(Begun::Requests(Client::boxed(stream, held, version)));
+        }
+    }
+    Ok(Begun::Bytes(Box::new(Joined {
         ends: Ends::Sockets {
             client: stream,
             upstream,
@@ -68,7 +117,7 @@ async fn join(
         },
         early,
         _kept: kept,
-    }))
+    })))
 }
 
 /// Connects an identified client, whichever way it came, to the application.
@@ -76,13 +125,16 @@ pub(super) async fn to_app(
     identified: Identified<'_>,
     live: &Live,
     lane: &Rc<Lane>,
-) -> Result<(ResetOnDrop, connect::Kept), Denied> {
+) -> Result<(ResetOnDrop, Kept), Denied> {
     let mesh = lane.shared.mesh();
     live.opened_by(&identified.source, &mesh);
     let permit = authorise::ingress(identified, live, &lane.shared)?;
-    let protocol = detect(&permit);
-    let route = route(&permit, protocol);
+    reach(&permit, live, lane).await
+}
 
+/// Connects an authorised client to the application.
+async fn reach(permit: &Permit<'_>, live: &Live, lane: &Rc<Lane>) -> Result<(ResetOnDrop, Kept), Denied> {
+    let route = route(permit, Protocol::Opaque);
     let arrival = permit.identified().arrival;
     let door = arrival.door();
     let picked = balance::pick(&route, arrival, &[], &lane.shared.loads)?;
@@ -90,10 +142,13 @@ pub(super) async fn to_app(
         address: picked.address,
         pod: Some(door.pod.name.clone()),
     });
-    let Upstream { line, kept, .. } = connect::connect(picked, arrival, &Through::App(door.clone()), lane).await?;
+    let through = Through::App(door.clone());
+    let Upstream { line, ports, .. } =
+        connect::connect(picked.address, arrival, &through, tls::Protocol::Tcp, lane).await?;
+    let kept = Kept::new(picked, ports);
     match line {
         Line::Plaintext(app) => Ok((app, kept)),
         // An application is reached inside its own namespace.
-        Line::Mesh { .. } => Err(Denied::AgentError),
+        Line::Mesh { .. } | Line::Requests(_) => Err(Denied::AgentError),
     }
 }

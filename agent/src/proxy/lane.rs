@@ -25,6 +25,7 @@ use super::{
     capacity::{CHUNK, LaneLoad},
     captured::InTransit,
     door::OpenDoor,
+    http::Legs,
     live::Registry,
     pool::Pool,
 };
@@ -98,6 +99,8 @@ pub(super) struct Lane {
     /// What goes by a connection between agents, encrypted; as `chunk`.
     pub(super) sealed: RefCell<Vec<u8>>,
     pub(super) pool: Pool,
+    /// Connections that wait for their next request.
+    pub(super) legs: Legs,
     /// Cancelled when the agent drains: connections between agents end with their streams then.
     pub(super) stopping: CancellationToken,
     others: Vec<Post>,
@@ -197,6 +200,7 @@ impl Lane {
         let mesh = self.shared.mesh();
         self.registry.judge(&mesh, &self.shared);
         self.pool.follow(&mesh, self);
+        self.legs.retain(self);
     }
 
     async fn run(self: Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Letter>) {
@@ -221,24 +225,29 @@ impl Lane {
                     match closing {
                         Closing::Leave => {
                             self.pool.close_pod(&uid, &self);
+                            self.legs.close_pod(&uid);
                             accepting.map(|accepting| spawn_local(accepting.finish()));
                         }
                         Closing::Gone => {
                             drop(accepting);
                             self.registry.cut_pod(&uid);
                             self.pool.cut_pod(&uid);
+                            self.legs.cut_pod(&uid);
                         }
                     }
                 }
                 Letter::Carry(connection) => accept::arrive(&self, *connection),
                 // Whoever asked may have gone; then nobody wants the answer.
-                Letter::Show(answer) => drop(answer.send([self.registry.show(), self.pool.show()].concat())),
+                Letter::Show(answer) => {
+                    drop(answer.send([self.registry.show(), self.pool.show(), self.legs.show()].concat()));
+                }
                 Letter::Kill { id, answer } => {
-                    let _ = answer.send(self.registry.kill(id) || self.pool.kill(id, &self));
+                    let _ = answer.send(self.registry.kill(id) || self.pool.kill(id, &self) || self.legs.kill(id));
                 }
                 Letter::StopAccepting(done) => {
                     self.stopping.cancel();
                     self.pool.close_all(&self);
+                    self.legs.close_all();
                     let mut closing: JoinSet<()> = JoinSet::new();
                     for (_, accepting) in pods.drain() {
                         closing.spawn_local(accepting.finish());
@@ -318,6 +327,7 @@ fn start_lane(
             plain: RefCell::default(),
             sealed: RefCell::default(),
             pool: Pool::default(),
+            legs: Legs::default(),
             stopping: CancellationToken::new(),
             others,
         });

@@ -205,6 +205,7 @@ impl Lease {
             age_ms: u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_sent: 0,
             bytes_received: 0,
+            request: None,
         })
     }
 

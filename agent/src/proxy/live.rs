@@ -1,20 +1,20 @@
 //! What is known of an open connection, from its accept to its report. All of it stays on one lane: no locks.
 
+mod registry;
+
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::HashMap,
     future::{Future, poll_fn},
     net::SocketAddr,
     ops::{Deref, DerefMut},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::Notify;
-
+pub(super) use self::registry::Registry;
 use super::{
     Shared,
     authorise::{Ground, Judgement},
@@ -24,18 +24,14 @@ use super::{
     lane::Lane,
 };
 use crate::{
-    model::{Identity, Mesh, ObjectName, PodUid},
-    telemetry::{ConnectionId, Denied, Direction, LiveConnection, Peer, Phase, Proof, Report, Security, Telemetry},
+    model::{Identity, Mesh, ObjectName},
+    telemetry::{
+        ConnectionId, Denied, Direction, LiveConnection, LiveRequest, Peer, Phase, Proof, Report, RequestReport,
+        Security, Telemetry,
+    },
 };
 
-/// The open connections of a lane.
-#[derive(Debug, Default)]
-pub(super) struct Registry {
-    open: RefCell<HashMap<ConnectionId, Rc<Live>>>,
-    emptied: Notify,
-}
-
-/// An open connection.
+/// An open connection, or a request on one.
 #[derive(Debug)]
 pub(super) struct Live {
     id: ConnectionId,
@@ -60,6 +56,9 @@ pub(super) struct Live {
     grounds: RefCell<Vec<Ground>>,
     judgement: RefCell<Judgement>,
     task: RefCell<Option<Waker>>,
+    /// Who carries the request to its upstream.
+    carrying_task: RefCell<Option<Waker>>,
+    request: RefCell<Option<Box<RequestReport>>>,
 }
 
 /// Who is proved to be at either end.
@@ -78,69 +77,20 @@ pub(super) struct Tracked {
     reported: bool,
 }
 
-// === impl Registry ===
-
-impl Registry {
-    /// What `weft debug conn show` prints.
-    pub(super) fn show(&self) -> Vec<LiveConnection> {
-        self.open.borrow().values().map(|live| live.show()).collect()
-    }
-
-    /// Cuts one; false when it is not here.
-    pub(super) fn kill(&self, id: ConnectionId) -> bool {
-        let found = self.open.borrow().get(&id).cloned();
-        found.inspect(|live| live.cut(Denied::Killed)).is_some()
-    }
-
-    /// Cuts all that end at this pod.
-    pub(super) fn cut_pod(&self, uid: &PodUid) {
-        self.cut_where(Denied::PodGone, |live| {
-            let is_pod = |door: &Arc<OpenDoor>| door.pod.uid == *uid;
-            is_pod(&live.door) || live.far_door.get().is_some_and(is_pod)
-        });
-    }
-
-    /// Cuts what may not be any more.
-    pub(super) fn judge(&self, mesh: &Mesh, shared: &Shared) {
-        let open: Vec<_> = self.open.borrow().values().cloned().collect();
-        for live in open {
-            live.judge(mesh, shared);
-        }
-    }
-
-    /// Cuts all.
-    pub(super) fn cut_all(&self, denied: Denied) {
-        self.cut_where(denied, |_| true);
-    }
-
-    /// Waits until none is left.
-    pub(super) async fn empty(&self) {
-        let mut emptied = pin!(self.emptied.notified());
-        loop {
-            // Register before the check, so that the last end is not missed.
-            emptied.as_mut().enable();
-            if self.open.borrow().is_empty() {
-                return;
-            }
-            emptied.as_mut().await;
-            emptied.set(self.emptied.notified());
-        }
-    }
-
-    fn cut_where(&self, denied: Denied, affected: impl Fn(&Live) -> bool) {
-        self.open
-            .borrow()
-            .values()
-            .filter(|live| affected(live))
-            .for_each(|live| live.cut(denied));
-    }
-}
-
 // === impl Lane ===
 
 impl Lane {
     /// Registers a connection until the guard is dropped.
     pub(super) fn track(&self, arrival: &Arrival) -> Tracked {
+        self.register(arrival, None)
+    }
+
+    /// Registers a request until the guard is dropped.
+    pub(super) fn track_request(&self, arrival: &Arrival, request: RequestReport) -> Tracked {
+        self.register(arrival, Some(Box::new(request)))
+    }
+
+    fn register(&self, arrival: &Arrival, request: Option<Box<RequestReport>>) -> Tracked {
         let Arrival {
             client,
             destination,
@@ -168,6 +118,8 @@ impl Lane {
             grounds: RefCell::default(),
             judgement: RefCell::default(),
             task: RefCell::default(),
+            carrying_task: RefCell::default(),
+            request: RefCell::new(request),
         });
         self.registry.open.borrow_mut().insert(live.id, live.clone());
         // Registered before the check, so that an end of the pod in between is not lost.
@@ -266,13 +218,37 @@ impl Live {
             if let poll @ Poll::Ready(_) = work.as_mut().poll(cx) {
                 return poll;
             }
-            let mut task = self.task.borrow_mut();
-            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
-            Poll::Pending
+            // Cut by its own work, it has been told already.
+            self.poll_cut(cx).map(Err)
         })
         .await
+    }
+
+    /// Why it was cut, once it is; who asks is woken then.
+    pub(super) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Denied> {
+        wait_for_cut(self.denied.get(), &self.task, cx)
+    }
+
+    /// As [`Self::poll_cut`], for who carries the request to its upstream.
+    pub(super) fn poll_cut_carrying(&self, cx: &mut Context<'_>) -> Poll<Denied> {
+        wait_for_cut(self.denied.get(), &self.carrying_task, cx)
+    }
+
+    /// Why it was refused or cut, where it was.
+    pub(super) fn denied(&self) -> Option<Denied> {
+        self.denied.get()
+    }
+
+    /// Notes that the upstream of a request has answered.
+    pub(super) fn has_answer(&self) {
+        self.connect_time.set(Some(self.accepted.elapsed()));
+    }
+
+    /// Notes more of the request.
+    pub(super) fn request(&self, note: impl FnOnce(&mut RequestReport, Duration)) {
+        if let Some(request) = &mut *self.request.borrow_mut() {
+            note(request, self.accepted.elapsed());
+        }
     }
 
     fn cut_if_gone(&self, door: &OpenDoor) {
@@ -283,8 +259,10 @@ impl Live {
 
     fn cut(&self, denied: Denied) {
         self.deny(denied);
-        if let Some(task) = self.task.borrow_mut().take() {
-            task.wake();
+        for task in [&self.task, &self.carrying_task] {
+            if let Some(task) = task.borrow_mut().take() {
+                task.wake();
+            }
         }
     }
 
@@ -313,6 +291,7 @@ impl Live {
             age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_sent: self.sent.get(),
             bytes_received: self.received.get(),
+            request: self.request.borrow().as_deref().map(LiveRequest::of),
         }
     }
 
@@ -333,6 +312,7 @@ impl Live {
             bytes_received: self.received.get(),
             denied: self.denied.get(),
             proof: self.proof(),
+            request: self.request.take(),
         }
     }
 
@@ -368,8 +348,16 @@ impl Deref for Tracked {
 impl Tracked {
     /// Notes that the upstream has answered, by when the direction is known.
     pub(super) fn connected(&self) {
+        if self.live.connect_time.get().is_some() {
+            return;
+        }
         self.live.connect_time.set(Some(self.live.accepted.elapsed()));
         self.telemetry.opened(self.live.direction.get());
+    }
+
+    /// What is known of it, for who outlives this guard.
+    pub(super) fn live(&self) -> &Rc<Live> {
+        &self.live
     }
 
     /// Ends without a report: it was no connection of an application.
@@ -391,6 +379,17 @@ impl Drop for Tracked {
             self.telemetry.closed(self.live.report());
         }
     }
+}
+
+fn wait_for_cut(denied: Option<Denied>, task: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<Denied> {
+    if let Some(denied) = denied {
+        return Poll::Ready(denied);
+    }
+    let mut task = task.borrow_mut();
+    if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+        *task = Some(cx.waker().clone());
+    }
+    Poll::Pending
 }
 
 /// How large the table of a lane without connections may stay.

@@ -1,6 +1,7 @@
 //! A stream's beginning, at the client's agent: header and first bytes go, a status comes.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     task::{Context, Poll},
 };
@@ -23,6 +24,8 @@ pub(super) struct Opener<'a> {
     /// All that was read of the client: it is said again where a connection turns out to be stale.
     pub(super) early: Vec<u8>,
     is: Client,
+    /// Whether the client is still being listened to: its words stay in its socket.
+    held: &'a Cell<bool>,
 }
 
 /// Whether more is to be expected of the client.
@@ -59,8 +62,9 @@ pub(super) enum NotOpened {
 
 impl<'a> Opener<'a> {
     /// Nothing of the client was read yet.
-    pub(super) fn new(client: &'a TcpStream) -> Self {
+    pub(super) fn new(client: &'a TcpStream, held: &'a Cell<bool>) -> Self {
         Self {
+            held,
             client,
             early: Vec::new(),
             is: Client::Speaks,
@@ -118,7 +122,7 @@ impl<'a> Opener<'a> {
     /// Reads more of the client; the range in `early` of what has come.
     fn poll_read(&mut self, lane: &Lane, cx: &mut Context<'_>) -> Poll<std::ops::Range<usize>> {
         let room = MOST_EARLY - self.early.len();
-        if self.is != Client::Speaks || room == 0 {
+        if self.is != Client::Speaks || room == 0 || self.held.get() {
             return Poll::Pending;
         }
         let mut chunk = lane.chunk.borrow_mut();
@@ -139,6 +143,23 @@ impl<'a> Opener<'a> {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+// === impl OpenStream ===
+
+impl OpenStream {
+    /// Waits until the server's side says something, or only ends.
+    pub(super) async fn spoken(&mut self, lane: &Lane) -> bool {
+        if !self.early.is_empty() || self.heard.ended.is_some() {
+            return !self.early.is_empty();
+        }
+        // What goes wrong here is found again by the copy.
+        if let Ok(received) = poll_fn(|cx| self.carrier.poll_receive(CHUNK, lane, cx)).await {
+            self.early.extend_from_slice(&lane.plain.borrow());
+            self.heard.ended = received.end;
+        }
+        !self.early.is_empty()
     }
 }
 

@@ -1,6 +1,8 @@
 //! A connection that a pod of this node opened.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{cell::Cell, net::SocketAddr, pin::pin, rc::Rc, sync::Arc};
+
+use tokio::{net::TcpStream, task::spawn_local};
 
 use super::{
     authorise::{self, Ground, Permit},
@@ -8,32 +10,49 @@ use super::{
     captured::{Arrival, Captured},
     connect::{self, Kept, Through, Upstream},
     copy::{Ends, Joined},
-    detect::detect,
+    detect::{Detecting, PortKey, Protocol, Raced, declared, has_spoken},
     dial::{Line, Remote, dial},
+    http::{self, Client},
     identify,
     lane::Lane,
-    live::Live,
+    live::{Live, Tracked},
     open::{NotOpened, OpenStream, Opener},
-    route::route,
+    route::{Route, route},
     stream::ResetOnDrop,
     wire::Header,
 };
 use crate::{
     model::{Destination, Mesh, ObjectName, Unresolved},
     telemetry::{Denied, Peer, Security},
+    tls,
 };
 
 /// Serves it, from its accept to its report.
 pub(super) async fn serve(captured: Captured, lane: Rc<Lane>) {
     let Captured { stream, arrival } = captured;
     let tracked = lane.track(&arrival);
-    let joining = Box::pin(join(stream, &arrival, &tracked, &lane));
-    if let Some(carrier) = tracked.carry(joining, &arrival, &lane).await {
-        lane.pool.put(arrival.door(), carrier, &lane);
+    let beginning = Box::pin(begin(stream, &arrival, &tracked, &lane));
+    match tracked.unless_cut(beginning).await {
+        Ok(Begun::Bytes(joined)) => {
+            if let Some(carrier) = tracked.copy(joined, &arrival, &lane).await {
+                lane.pool.put(arrival.door(), carrier, &lane);
+            }
+        }
+        // In a task of its own: an open connection does not keep the room of what was looked for here.
+        Ok(Begun::Requests(client)) => drop(spawn_local(http::serve_outbound(client, arrival, tracked, lane))),
+        Err(denied) => tracked.deny(denied),
     }
 }
 
-async fn join(stream: ResetOnDrop, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> Result<Box<Joined>, Denied> {
+/// What a connection turned out to be.
+enum Begun {
+    /// Bytes, whose upstream is found.
+    Bytes(Box<Joined>),
+    /// Requests, each of which finds its own.
+    Requests(Box<Client>),
+}
+
+async fn begin(stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc<Lane>) -> Result<Begun, Denied> {
     let mesh = lane.shared.mesh();
     let identified = identify::outbound(arrival, &mesh).map_err(|(denied, Unresolved::NoSuchPort(service))| {
         live.asked_for(&service.name);
@@ -47,9 +66,19 @@ async fn join(stream: ResetOnDrop, arrival: &Arrival, live: &Live, lane: &Rc<Lan
     if let Some(service) = &service {
         live.asked_for(service);
     }
+    let declared = declared(&identified, &mesh);
     let permit = authorise::egress(identified, live, &lane.shared)?;
-    let protocol = detect(&permit);
-    let route = route(&permit, protocol);
+    let port = arrival.destination.0.port();
+    let port = match &service {
+        Some(service) => PortKey::Service(service.clone(), port),
+        None => PortKey::Address(arrival.destination.0),
+    };
+    let detecting = Detecting::new(declared, port, &lane.shared.spoken);
+    let known = detecting.before_dialling(&stream, &[]).await;
+    if let Some(Protocol::Http(version)) = known {
+        return Ok(Begun::Requests(Client::boxed(stream, Vec::new(), version)));
+    }
+    let route = route(&permit, Protocol::Opaque);
 
     let outgoing = Outgoing {
         arrival,
@@ -59,26 +88,22 @@ async fn join(stream: ResetOnDrop, arrival: &Arrival, live: &Live, lane: &Rc<Lan
         live,
         lane,
     };
-    let mut opener = Opener::new(&stream);
-    let mut tried: Vec<SocketAddr> = Vec::new();
-    let mut failure = None;
-    let (reached, kept) = loop {
-        // After a failure nobody else being left is no news; the failure is.
-        let picked =
-            balance::pick(&route, arrival, &tried, &lane.shared.loads).map_err(|none| failure.unwrap_or(none))?;
-        let address = picked.address;
-        match outgoing.reach(picked, &mut opener).await {
-            Ok(reached) => break reached,
-            Err(denied) if tried.len() < RETRIES && elsewhere(denied) => {
-                live.leave_endpoint();
-                tried.push(address);
-                failure = Some(denied);
-            }
-            Err(denied) => return Err(denied),
+    let mut early = Vec::new();
+    let listening = Listening {
+        client: &stream,
+        detecting: &detecting,
+        listens: Cell::new(known.is_none()),
+        live,
+    };
+    let raced = outgoing.race(&route, listening, &mut early).await?;
+    let (reached, kept) = match raced {
+        Raced::Joined(joined) => joined,
+        Raced::Http(version) => {
+            live.leave_endpoint();
+            return Ok(Begun::Requests(Client::boxed(stream, early, version)));
         }
     };
-    let early = opener.early;
-    Ok(Box::new(match reached {
+    Ok(Begun::Bytes(Box::new(match reached {
         Reached::Socket(upstream) => Joined {
             ends: Ends::Sockets {
                 client: stream,
@@ -104,7 +129,16 @@ async fn join(stream: ResetOnDrop, arrival: &Arrival, live: &Live, lane: &Rc<Lan
                 _kept: kept,
             }
         }
-    }))
+    })))
+}
+
+/// A client that is listened to while an upstream is found for its bytes.
+struct Listening<'a> {
+    client: &'a TcpStream,
+    detecting: &'a Detecting<'a>,
+    /// Until it is clear that the client speaks no HTTP; its words stay in its socket.
+    listens: Cell<bool>,
+    live: &'a Tracked,
 }
 
 /// An endpoint that was reached.
@@ -114,18 +148,83 @@ enum Reached {
 }
 
 /// An authorised connection on its way to an endpoint.
-struct Outgoing<'a> {
-    arrival: &'a Arrival,
-    service: Option<ObjectName>,
-    permit: Permit<'a>,
-    mesh: Arc<Mesh>,
-    live: &'a Live,
-    lane: &'a Rc<Lane>,
+pub(super) struct Outgoing<'a> {
+    pub(super) arrival: &'a Arrival,
+    pub(super) service: Option<ObjectName>,
+    pub(super) permit: Permit<'a>,
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) live: &'a Live,
+    pub(super) lane: &'a Rc<Lane>,
+}
+
+// === impl Reached ===
+
+impl Reached {
+    /// Waits until the endpoint says something, or only ends.
+    async fn spoken(&mut self, lane: &Lane) -> bool {
+        match self {
+            Self::Socket(upstream) => has_spoken(upstream).await,
+            Self::Stream(stream) => stream.spoken(lane).await,
+        }
+    }
 }
 
 // === impl Outgoing ===
 
 impl Outgoing<'_> {
+    /// Joins the client to an endpoint, unless it turns out to speak HTTP; what it says first goes to `early`.
+    async fn race(
+        &self,
+        route: &Route,
+        listening: Listening<'_>,
+        early: &mut Vec<u8>,
+    ) -> Result<Raced<(Reached, Kept)>, Denied> {
+        let Listening {
+            client,
+            detecting,
+            listens,
+            live,
+        } = listening;
+        let mut opener = Opener::new(client, &listens);
+        let raced = {
+            let joining = pin!(self.join(route, &mut opener));
+            detecting.while_joining(client, &[], &listens, joining).await?
+        };
+        *early = opener.early;
+        let Raced::Joined((mut reached, kept)) = raced else {
+            return Ok(raced);
+        };
+        if listens.get() {
+            live.connected();
+            let first = detecting.first(client, &[], reached.spoken(self.lane)).await;
+            if let Protocol::Http(version) = first {
+                return Ok(Raced::Http(version));
+            }
+        }
+        Ok(Raced::Joined((reached, kept)))
+    }
+
+    /// Picks an endpoint and reaches it, or another one where that might do better.
+    async fn join(&self, route: &Route, opener: &mut Opener<'_>) -> Result<(Reached, Kept), Denied> {
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut failure = None;
+        loop {
+            // After a failure nobody else being left is no news; the failure is.
+            let picked = balance::pick(route, self.arrival, &tried, &self.lane.shared.loads)
+                .map_err(|none| failure.unwrap_or(none))?;
+            let address = picked.address;
+            match self.reach(picked, opener).await {
+                Ok(reached) => return Ok(reached),
+                Err(denied) if tried.len() < RETRIES && elsewhere(denied) => {
+                    self.live.leave_endpoint();
+                    tried.push(address);
+                    failure = Some(denied);
+                }
+                Err(denied) => return Err(denied),
+            }
+        }
+    }
+
     /// Reaches the endpoint that was picked.
     async fn reach(&self, picked: Picked, opener: &mut Opener<'_>) -> Result<(Reached, Kept), Denied> {
         let address = picked.address;
@@ -135,7 +234,9 @@ impl Outgoing<'_> {
             pod: endpoint.and_then(|it| it.pod.as_ref()).map(|(_, name)| name.clone()),
         });
         let through = self.through(address).await?;
-        let Upstream { line, in_memory, kept } = connect::connect(picked, self.arrival, &through, self.lane).await?;
+        let Upstream { line, in_memory, ports } =
+            connect::connect(address, self.arrival, &through, tls::Protocol::Tcp, self.lane).await?;
+        let kept = Kept::new(picked, ports);
         if in_memory && let Through::Lease(door) = &through {
             self.live.ends_here(door);
             self.live
@@ -147,13 +248,13 @@ impl Outgoing<'_> {
                 Reached::Stream(self.open(line, &remote, opener).await?)
             }
             // A pod that has just left the mesh is reached by a socket, as one of this node is.
-            (Line::Mesh { .. }, Through::Lease(_) | Through::App(_)) => return Err(Denied::AgentError),
+            (Line::Mesh { .. } | Line::Requests(_), _) => return Err(Denied::AgentError),
         };
         Ok((reached, kept))
     }
 
     /// How an address is reached: an enrolled pod of this node in one pass, whoever the endpoint's slice says it is.
-    async fn through(&self, address: SocketAddr) -> Result<Through, Denied> {
+    pub(super) async fn through(&self, address: SocketAddr) -> Result<Through, Denied> {
         let shared = &self.lane.shared;
         let door = match self.mesh.pod_at(address.ip()).filter(|pod| pod.enrolled()) {
             Some(pod) => shared.door_soon(&pod.uid).await,
@@ -175,6 +276,7 @@ impl Outgoing<'_> {
                 Line::Mesh { carrier, reused } => (carrier, reused),
                 // It spoke mutual TLS a moment ago.
                 Line::Plaintext(_) => return Err(Denied::PeerNotInMesh),
+                Line::Requests(_) => return Err(Denied::AgentError),
             };
             self.live.leave_endpoint();
             let ground = Ground::Egress {
@@ -185,7 +287,9 @@ impl Outgoing<'_> {
                 .secured(Security::MutualTls, Some(carrier.peer.identity.clone()));
             match opener.open(carrier, &header, self.lane).await {
                 Ok(stream) => return Ok(stream),
-                Err(NotOpened::Stale) if reused => line = dial(remote, self.arrival.door(), self.lane).await?,
+                Err(NotOpened::Stale) if reused => {
+                    line = dial(remote, tls::Protocol::Tcp, self.arrival.door(), self.lane).await?;
+                }
                 Err(NotOpened::Stale) => return Err(Denied::UpstreamUnreachable),
                 Err(NotOpened::Refused(denied)) => return Err(denied),
             }
@@ -193,7 +297,7 @@ impl Outgoing<'_> {
     }
 }
 
-fn header(arrival: &Arrival, service: Option<&ObjectName>) -> Header {
+pub(super) fn header(arrival: &Arrival, service: Option<&ObjectName>) -> Header {
     let pod = &arrival.door().pod;
     Header {
         service: service.map(|name| (name.clone(), arrival.destination.0.port())),
@@ -204,7 +308,7 @@ fn header(arrival: &Arrival, service: Option<&ObjectName>) -> Header {
 }
 
 /// Whether another endpoint might do better.
-fn elsewhere(denied: Denied) -> bool {
+pub(super) fn elsewhere(denied: Denied) -> bool {
     matches!(
         denied,
         Denied::UpstreamRefused
@@ -217,4 +321,4 @@ fn elsewhere(denied: Denied) -> bool {
 }
 
 /// How many other endpoints are tried.
-const RETRIES: usize = 1;
+pub(super) const RETRIES: usize = 1;

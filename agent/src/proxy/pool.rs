@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{task::spawn_local, time::sleep};
@@ -38,6 +38,18 @@ struct Idle {
     source: ObjectName,
     since: Instant,
     _seat: DescriptorSeat,
+}
+
+/// A connection to another agent that waits, here or in the pool of those for HTTP.
+pub(super) struct Waiting<'a> {
+    /// Who is at its other end.
+    pub(super) peer: &'a Peer,
+    /// The pod that dialled.
+    pub(super) source: &'a ObjectName,
+    /// How old it is.
+    pub(super) age: Duration,
+    /// Since when it waits.
+    pub(super) since: Instant,
 }
 
 /// When the NetworkPolicies of a namespace changed last.
@@ -197,19 +209,33 @@ impl Pool {
         taken
     }
 
-    /// Whether a connection is young enough, and nothing has changed since that forbids it.
     fn may_stay(&self, idle: &Idle, identities: &Identities) -> bool {
         let carrier = &idle.carrier;
-        let age = carrier.age();
-        if !is_young(age, idle.since.elapsed()) || !carrier.is_valid() || identities.refuses(&carrier.peer) {
+        let waiting = Waiting {
+            peer: &carrier.peer,
+            source: &idle.source,
+            age: carrier.age(),
+            since: idle.since,
+        };
+        self.may_go_on(&waiting, identities)
+    }
+
+    /// Whether a connection is young enough, and nothing has changed since that forbids it.
+    pub(super) fn may_go_on(&self, waiting: &Waiting<'_>, identities: &Identities) -> bool {
+        let Waiting {
+            peer,
+            source,
+            age,
+            since,
+        } = waiting;
+        if !is_young(*age, since.elapsed()) || SystemTime::now() >= peer.not_after || identities.refuses(peer) {
             return false;
         }
         let flushed = self.flushed.borrow();
-        let changes = idle
-            .namespaces()
+        let changes = [&source.namespace, &peer.identity.namespace]
             .into_iter()
-            .filter_map(|namespace| flushed.get(&namespace)?.at);
-        changes.map(|at| at.elapsed()).all(|since| outlives_change(age, since))
+            .filter_map(|namespace| flushed.get(namespace)?.at);
+        changes.map(|at| at.elapsed()).all(|since| outlives_change(*age, since))
     }
 }
 
@@ -225,16 +251,6 @@ impl PoolKey {
 }
 
 // === impl Idle ===
-
-impl Idle {
-    /// Those of both ends.
-    fn namespaces(&self) -> [Arc<str>; 2] {
-        [
-            self.source.namespace.clone(),
-            self.carrier.peer.identity.namespace.clone(),
-        ]
-    }
-}
 
 impl Idle {
     fn show(&self, key: &PoolKey) -> Option<LiveConnection> {
@@ -255,12 +271,13 @@ impl Idle {
             age_ms: u64::try_from(self.carrier.age().as_millis()).unwrap_or(u64::MAX),
             bytes_sent: 0,
             bytes_received: 0,
+            request: None,
         })
     }
 }
 
 /// Whether the pod that was dialled then is the one that is wanted. An address alone was proved by the handshake.
-fn is_expected(peer: &Peer, expected: &Expected) -> bool {
+pub(super) fn is_expected(peer: &Peer, expected: &Expected) -> bool {
     let Expected { uid, ip: _, namespace } = expected;
     uid.as_ref().is_none_or(|uid| *uid == peer.uid)
         && namespace

@@ -105,6 +105,11 @@ impl Guard {
         self.held.len()
     }
 
+    /// The bytes that are held.
+    pub(super) fn held_bytes(&self) -> &[u8] {
+        &self.held
+    }
+
     /// What is held when nothing more comes.
     pub(super) fn into_held(self) -> Vec<u8> {
         self.held

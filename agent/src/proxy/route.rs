@@ -23,14 +23,16 @@ pub(super) enum Route {
     },
 }
 
-/// Finds where an authorised connection may go.
+/// Finds where an authorised connection, or a request, may go.
 pub(super) fn route(permit: &Permit<'_>, protocol: Protocol) -> Route {
     let identified = permit.identified();
     let destination = identified.arrival.destination.0;
     match (protocol, &identified.wanted) {
-        (Protocol::Opaque, Destination::Pod(_) | Destination::Unknown) => Route::Exactly(destination),
+        (Protocol::Opaque | Protocol::Http(_), Destination::Pod(_) | Destination::Unknown) => {
+            Route::Exactly(destination)
+        }
         (
-            Protocol::Opaque,
+            Protocol::Opaque | Protocol::Http(_),
             Destination::Service {
                 service,
                 candidates,

@@ -30,6 +30,11 @@ impl ResetOnDrop {
     pub(super) fn close(mut self) {
         self.finished = true;
     }
+
+    /// Notes that all was said: it ends in order when it is dropped.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
 }
 
 impl Deref for ResetOnDrop {

@@ -8,14 +8,15 @@ use super::{
     captured::{Arrival, Captured},
     carrier::{Carrier, Opening},
     copy::{Ends, Heard, Joined},
-    identify, inbound,
+    dial::Secured,
+    http, identify, inbound,
     lane::Lane,
     live::{Live, Tracked},
     wire::{HEAD, Header, Kind, Role, Status, frame_head},
 };
 use crate::{
     telemetry::{Denied, Security, TlsSide},
-    tls,
+    tls::{self, Protocol},
 };
 
 /// A stream that another agent has begun.
@@ -49,6 +50,15 @@ pub(super) async fn serve(captured: Captured, first: Vec<u8>, tracked: Tracked, 
         Ok(established) => established,
         Err(denied) => return tracked.deny(denied),
     };
+    match established.protocol {
+        Protocol::Tcp => {}
+        Protocol::Http1 => {
+            let secured = Secured { stream, established };
+            // Apart: an open connection does not keep the room of streams.
+            return drop(spawn_local(http::serve_agent(secured, arrival, tracked, lane)));
+        }
+        Protocol::Http2 => return tracked.deny(Denied::ProtocolViolation),
+    }
     let mut carrier = Box::new(Carrier::new(stream, established, Role::Server, lane.next_id()));
     let mut tracked = Some(tracked);
     loop {

@@ -5,6 +5,7 @@
 mod bytes;
 mod endpoints;
 mod ends;
+mod http;
 mod limits;
 mod ways;
 

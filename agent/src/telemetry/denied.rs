@@ -1,6 +1,6 @@
-//! Why a connection was refused or cut: one closed list, the same in log, metric and `weft debug`.
+//! Why a connection or a request was refused or cut: one closed list, the same in log, metric and `weft debug`.
 
-/// Why a connection was refused or cut.
+/// Why a connection or a request was refused or cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Denied {
     /// The application called the agent's listener itself.
@@ -49,6 +49,16 @@ pub enum Denied {
     Killed,
     /// The agent's drain time is over.
     Drained,
+    /// The request is malformed, or of a kind that may not pass.
+    BadRequest,
+    /// The client let a request of its own wait for too long.
+    RequestTimeout,
+    /// The client left before its response was whole.
+    ClientGone,
+    /// The upstream ended the connection before its response was whole.
+    UpstreamReset,
+    /// The upstream's response is malformed.
+    UpstreamProtocol,
     /// A system call of the agent failed where it should not.
     AgentError,
 }
@@ -69,6 +79,44 @@ pub enum Fault {
 // === impl Denied ===
 
 impl Denied {
+    /// All of them.
+    pub const ALL: [Self; 29] = [
+        Self::DirectCall,
+        Self::NoSuchPort,
+        Self::NoEndpoint,
+        Self::EgressDenied,
+        Self::PolicyDenied,
+        Self::PlaintextRefused,
+        Self::PeerNotInMesh,
+        Self::IdentityDenied,
+        Self::NoCertificate,
+        Self::PeerNotVerified,
+        Self::TlsFailed,
+        Self::ProtocolViolation,
+        Self::PathRefused,
+        Self::UpstreamRefused,
+        Self::UpstreamTimeout,
+        Self::UpstreamUnreachable,
+        Self::PodConnectionLimit,
+        Self::DescriptorLimit,
+        Self::BufferLimit,
+        Self::PortsExhausted,
+        Self::PodGone,
+        Self::Killed,
+        Self::Drained,
+        Self::BadRequest,
+        Self::RequestTimeout,
+        Self::ClientGone,
+        Self::UpstreamReset,
+        Self::UpstreamProtocol,
+        Self::AgentError,
+    ];
+
+    /// The reason of a label; none where there is no such reason, as of a later version.
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|denied| denied.label() == label)
+    }
+
     /// The reason as logs, metrics and tables show it.
     pub fn label(self) -> &'static str {
         match self {
@@ -95,6 +143,11 @@ impl Denied {
             Self::PodGone => "pod_gone",
             Self::Killed => "killed",
             Self::Drained => "drained",
+            Self::BadRequest => "bad_request",
+            Self::RequestTimeout => "request_timeout",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamProtocol => "upstream_protocol",
             Self::AgentError => "agent_error",
         }
     }
@@ -102,7 +155,7 @@ impl Denied {
     /// On whose side the cause lies.
     pub fn fault(self) -> Fault {
         match self {
-            Self::DirectCall => Fault::Client,
+            Self::DirectCall | Self::BadRequest | Self::RequestTimeout | Self::ClientGone => Fault::Client,
             Self::NoSuchPort
             | Self::EgressDenied
             | Self::PodConnectionLimit
@@ -118,7 +171,9 @@ impl Denied {
             | Self::UpstreamUnreachable
             | Self::PeerNotVerified
             | Self::TlsFailed
-            | Self::ProtocolViolation => Fault::Upstream,
+            | Self::ProtocolViolation
+            | Self::UpstreamReset
+            | Self::UpstreamProtocol => Fault::Upstream,
             Self::NoCertificate
             | Self::DescriptorLimit
             | Self::BufferLimit

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Security};
+use super::{Direction, RequestReport, Security};
 
 /// Names one connection of a running agent; never used twice by the same process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,6 +46,22 @@ pub struct LiveConnection {
     pub bytes_sent: u64,
     /// Bytes to the client so far.
     pub bytes_received: u64,
+    /// The request, where the row is one on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<LiveRequest>,
+}
+
+/// A request on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRequest {
+    /// Its method.
+    pub method: String,
+    /// The path of its target.
+    pub path: String,
+    /// The host that the client named.
+    pub authority: Option<String>,
+    /// The status of its response, once there is one.
+    pub status: Option<u16>,
 }
 
 /// How far an open connection has come.
@@ -60,6 +76,21 @@ pub enum Phase {
     Pooled,
     /// A proof that the network lets one pod of this node reach another.
     Leased,
+}
+
+// === impl LiveRequest ===
+
+impl LiveRequest {
+    /// What is known of it so far.
+    pub fn of(request: &RequestReport) -> Self {
+        let text = |host: &http::HeaderValue| String::from_utf8_lossy(host.as_bytes()).into_owned();
+        Self {
+            method: request.method.to_string(),
+            path: request.target.path().to_owned(),
+            authority: request.authority.as_ref().map(text),
+            status: request.status.map(|status| status.as_u16()),
+        }
+    }
 }
 
 // === impl ConnectionId ===

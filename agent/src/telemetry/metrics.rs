@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Denied, Direction, Fault, Report};
+use super::{Denied, Direction, Fault, Report, requests::RequestMetrics};
 
 /// The metrics of connections: families, and what each connection touches of them, found once.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct ConnectionMetrics {
     outbound: WayMetrics,
     inbound: WayMetrics,
     local: WayMetrics,
+    requests: RequestMetrics,
 }
 
 /// The families by direction.
@@ -77,11 +78,11 @@ enum HandshakeKind {
 
 /// [`Denied`], or that the peers ended the connection themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Reason(Option<Denied>);
+pub(super) struct Reason(pub(super) Option<Denied>);
 
 /// [`Fault`], or nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Blame(Option<Fault>);
+pub(super) struct Blame(pub(super) Option<Fault>);
 
 // === impl ConnectionMetrics ===
 
@@ -106,6 +107,7 @@ impl ConnectionMetrics {
             outbound: ways.of(Direction::Outbound, &closed),
             inbound: ways.of(Direction::Inbound, &closed),
             local: ways.of(Direction::Local, &closed),
+            requests: RequestMetrics::register(registry),
             closed,
         }
     }
@@ -124,6 +126,9 @@ impl ConnectionMetrics {
     }
 
     pub(super) fn closed(&self, report: &Report) {
+        if let Some(request) = &report.request {
+            return self.requests.ended(report, request);
+        }
         let way = self.of(report.direction);
         // Which way a connection goes is known when its upstream answers; one that never got so far is counted here.
         if report.connect_time.is_none() {
@@ -289,6 +294,7 @@ mod tests {
             bytes_received: 4,
             denied: Some(Denied::PodGone),
             proof: Proof::default(),
+            request: None,
         });
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

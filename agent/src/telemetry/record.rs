@@ -6,9 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::{HeaderValue, Version};
 use serde::Serialize;
 
-use super::{Direction, Proof, Report, Security, Timestamp};
+use super::{Direction, Proof, Report, RequestReport, Security, Timestamp};
 use crate::model::{Identity, ObjectName};
 
 /// The line's fields; their names are a stable interface.
@@ -35,6 +36,23 @@ pub(super) struct Record {
     policy: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     audited: Vec<String>,
+    #[serde(flatten)]
+    request: Option<RequestRecord>,
+}
+
+/// The further fields of a request's line.
+#[derive(Debug, Serialize)]
+struct RequestRecord {
+    method: String,
+    path: String,
+    authority: Option<String>,
+    protocol: &'static str,
+    status: Option<u16>,
+    route: Option<String>,
+    request_id: Option<String>,
+    trace: Option<String>,
+    response_ms: Option<f64>,
+    detail: Option<&'static str>,
 }
 
 // === impl Record ===
@@ -63,6 +81,7 @@ impl Record {
                     policy,
                     audited,
                 },
+            request,
         } = report;
         Self {
             time: Timestamp(time),
@@ -85,6 +104,38 @@ impl Record {
             mesh_generation: *mesh_generation,
             policy: policy.as_ref().map(|policy| policy.to_string()),
             audited: audited.iter().map(|policy| policy.to_string()).collect(),
+            request: request.as_deref().map(RequestRecord::new),
+        }
+    }
+}
+
+// === impl RequestRecord ===
+
+impl RequestRecord {
+    fn new(request: &RequestReport) -> Self {
+        let RequestReport {
+            method,
+            target,
+            authority,
+            version,
+            status,
+            route,
+            id,
+            trace,
+            response_time,
+            detail,
+        } = request;
+        Self {
+            method: method.to_string(),
+            path: target.path().to_owned(),
+            authority: authority.as_ref().map(text),
+            protocol: protocol(*version),
+            status: status.map(|status| status.as_u16()),
+            route: route.as_deref().map(str::to_owned),
+            request_id: id.as_ref().map(text),
+            trace: trace.as_ref().map(text),
+            response_ms: response_time.map(milliseconds),
+            detail: *detail,
         }
     }
 }
@@ -123,6 +174,24 @@ impl fmt::Display for Record {
                 write!(f, " {name}={value}")?;
             }
         }
+        if let Some(RequestRecord {
+            method,
+            path,
+            authority,
+            protocol,
+            status,
+            ..
+        }) = &self.request
+        {
+            // A path holds what a client wrote.
+            write!(f, " {method} {path:?} {protocol}")?;
+            if let Some(authority) = authority {
+                write!(f, " authority={authority:?}")?;
+            }
+            if let Some(status) = status {
+                write!(f, " status={status}")?;
+            }
+        }
         // A policy's name has a space in it.
         if let Some(policy) = &self.policy {
             write!(f, " policy={policy:?}")?;
@@ -134,6 +203,20 @@ impl fmt::Display for Record {
             (Some(reason), Some(fault)) => write!(f, " reason={reason} fault={fault}"),
             _ => Ok(()),
         }
+    }
+}
+
+/// A header's value; what is no text in it is shown as such.
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        // The proxy serves no other.
+        _ => "HTTP/1.1",
     }
 }
 
@@ -216,6 +299,7 @@ mod tests {
             bytes_received: 20,
             denied,
             proof: Proof::default(),
+            request: None,
         }
     }
 }

@@ -130,6 +130,7 @@ mod tests {
             bytes_received: 0,
             denied,
             proof: Proof::default(),
+            request: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The record of one connection.
+//! The record of one connection, or of one request on it.
 
 use std::{
     net::SocketAddr,
@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use serde::{Deserialize, Serialize};
 
 use super::Denied;
@@ -38,6 +39,33 @@ pub struct Report {
     pub denied: Option<Denied>,
     /// What was proved, and which policies say so.
     pub proof: Proof,
+    /// The request, where the report is of one: all times are its own then, and its bytes are those of its bodies.
+    pub request: Option<Box<RequestReport>>,
+}
+
+/// What is told about a request beside what its connection tells.
+#[derive(Clone, Debug)]
+pub struct RequestReport {
+    /// Its method.
+    pub method: Method,
+    /// Its target, of which only the path is shown: a query may hold secrets.
+    pub target: Uri,
+    /// The host that the client named.
+    pub authority: Option<HeaderValue>,
+    /// The HTTP version that the client speaks.
+    pub version: Version,
+    /// The status that the client got; none where it got none.
+    pub status: Option<StatusCode>,
+    /// The route that decided where it goes, and the name of the rule where it has one.
+    pub route: Option<Arc<str>>,
+    /// `x-request-id`.
+    pub id: Option<HeaderValue>,
+    /// `traceparent`, or the `b3` header where there is only that.
+    pub trace: Option<HeaderValue>,
+    /// From the request's head to the response's.
+    pub response_time: Option<Duration>,
+    /// What exactly is wrong with a request that was refused.
+    pub detail: Option<&'static str>,
 }
 
 /// What is proved of a connection's ends, and by what it was judged.

@@ -45,7 +45,8 @@ pub(super) async fn serve(app: App, name: &str, peer: SocketAddr, mut stream: Tc
             reset(stream)
         }
         App::Stall => future::pending().await,
-        App::Http => http(stream).await,
+        App::Http => http(stream, |_| vec![b'w'; 1024]).await,
+        App::HttpMirror => http(stream, <[u8]>::to_vec).await,
     }
 }
 
@@ -72,16 +73,20 @@ async fn source(mut stream: TcpStream, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-async fn http(mut stream: TcpStream) -> io::Result<()> {
-    let mut answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1024\r\n\r\n".to_vec();
-    answer.extend_from_slice(&[b'w'; 1024]);
+/// Answers each request, by its head.
+async fn http(mut stream: TcpStream, body: impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     let mut request = Vec::with_capacity(4096);
     loop {
         if stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
         while let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
-            request.drain(..end + 4);
+            let head: Vec<u8> = request.drain(..end + 4).collect();
+            let body = body(&head);
+            let length = body.len();
+            let mut answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+            answer.extend_from_slice(&body);
             stream.write_all(&answer).await?;
         }
     }

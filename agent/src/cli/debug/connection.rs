@@ -10,7 +10,7 @@ use crate::{
     cli::output::{Row, or_dash},
     kernel::inspect::{Namespaces, Pins},
     net::{ListedSocket, Listing, Mark, TcpState},
-    telemetry::{ConnectionId, Direction, LiveConnection, Phase, Security},
+    telemetry::{ConnectionId, Direction, LiveConnection, LiveRequest, Phase, Security},
 };
 
 /// A live connection, as far as it is known.
@@ -48,6 +48,9 @@ pub(super) struct Connection {
     pub(super) bytes_sent: Option<u64>,
     /// Bytes to the client.
     pub(super) bytes_received: Option<u64>,
+    /// The request, where it is one on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<LiveRequest>,
 }
 
 pub(super) fn show(context: &mut Context, pod: Option<&str>) -> Result<Outcome, DebugError> {
@@ -139,6 +142,7 @@ impl Connection {
             age_ms: None,
             bytes_sent: None,
             bytes_received: None,
+            request: None,
         })
     }
 
@@ -170,6 +174,7 @@ impl From<LiveConnection> for Connection {
             age_ms,
             bytes_sent,
             bytes_received,
+            request,
         } = live;
         Self {
             id: Some(id),
@@ -188,6 +193,7 @@ impl From<LiveConnection> for Connection {
             age_ms: Some(age_ms),
             bytes_sent: Some(bytes_sent),
             bytes_received: Some(bytes_received),
+            request,
         }
     }
 }
@@ -207,6 +213,7 @@ impl Row for Connection {
         "AGE",
         "SENT",
         "RECEIVED",
+        "REQUEST",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -224,6 +231,11 @@ impl Row for Connection {
             or_dash(self.age_ms.map(age)),
             or_dash(self.bytes_sent),
             or_dash(self.bytes_received),
+            or_dash(
+                self.request
+                    .as_ref()
+                    .map(|request| format!("{} {}", request.method, request.path)),
+            ),
         ]
     }
 }
@@ -297,6 +309,7 @@ mod tests {
             age_ms: 61_500,
             bytes_sent: 10,
             bytes_received: 20,
+            request: None,
         }
     }
 }

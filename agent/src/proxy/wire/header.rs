@@ -62,6 +62,18 @@ impl Header {
     ///
     /// Labels that make it too long are left out, all of them: whoever asks for one of them at the other end then denies.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let written = self.written();
+        out.reserve(HEAD + written.encoded_len());
+        out.extend_from_slice(&frame_head(Kind::Header, written.encoded_len()));
+        written.encode_raw(out);
+    }
+
+    /// The header's body, as [`Self::encode`] frames it.
+    pub fn body(&self) -> Vec<u8> {
+        self.written().encode_to_vec()
+    }
+
+    fn written(&self) -> Written {
         let (service, port) = self
             .service
             .as_ref()
@@ -78,9 +90,7 @@ impl Header {
         if written.encoded_len() > LONGEST_HEADER {
             written.labels.clear();
         }
-        out.reserve(HEAD + written.encoded_len());
-        out.extend_from_slice(&frame_head(Kind::Header, written.encoded_len()));
-        written.encode_raw(out);
+        written
     }
 
     /// Reads a header's body.

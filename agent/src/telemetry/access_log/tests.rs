@@ -92,5 +92,6 @@ fn mk_report(port: u16) -> Report {
         bytes_received: 0,
         denied: None,
         proof: Proof::default(),
+        request: None,
     }
 }

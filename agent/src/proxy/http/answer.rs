@@ -1,0 +1,157 @@
+//! The agent's own responses: why a request was refused, in the words of the record.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
+
+use super::{body::ResponseBody, exchange::Exchange, way::Way};
+use crate::telemetry::Denied;
+
+/// What a client speaks above HTTP, as far as refusals look different in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Http,
+    Grpc,
+}
+
+/// Refuses a request.
+pub(super) fn refuse(
+    status: StatusCode,
+    denied: Denied,
+    dialect: Dialect,
+    exchange: &Rc<Exchange>,
+) -> Response<ResponseBody> {
+    exchange.refused(denied);
+    let label = denied.label();
+    let (status, words) = match dialect {
+        Dialect::Http => (status, Bytes::from(format!("weft: {label}\n"))),
+        // Trailers only: all is said in the head.
+        Dialect::Grpc => (StatusCode::OK, Bytes::new()),
+    };
+    exchange.answered(status);
+    let mut response = Response::new(ResponseBody::agent(words, exchange.clone()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    match dialect {
+        Dialect::Http => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        Dialect::Grpc => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(GRPC_STATUS, grpc_status(denied));
+            headers.insert(GRPC_MESSAGE, HeaderValue::from_static(label));
+        }
+    }
+    headers.insert(REASON, HeaderValue::from_static(label));
+    let conversation = &exchange.conversation;
+    if let Way::Inbound(inbound) = &conversation.way
+        && inbound.is_agent()
+    {
+        headers.insert(REASON_AMONG_AGENTS, HeaderValue::from_static(label));
+    }
+    if denied == Denied::BadRequest || conversation.is_closing() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The status by which a refusal is told.
+pub(super) fn status(denied: Denied) -> StatusCode {
+    match denied {
+        Denied::PolicyDenied
+        | Denied::PlaintextRefused
+        | Denied::EgressDenied
+        | Denied::IdentityDenied
+        | Denied::DirectCall
+        | Denied::PathRefused => StatusCode::FORBIDDEN,
+        Denied::BadRequest => StatusCode::BAD_REQUEST,
+        Denied::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Denied::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Denied::UpstreamReset | Denied::UpstreamProtocol | Denied::ProtocolViolation => StatusCode::BAD_GATEWAY,
+        Denied::NoSuchPort
+        | Denied::NoEndpoint
+        | Denied::PeerNotInMesh
+        | Denied::NoCertificate
+        | Denied::PeerNotVerified
+        | Denied::TlsFailed
+        | Denied::UpstreamRefused
+        | Denied::UpstreamUnreachable
+        | Denied::PodConnectionLimit
+        | Denied::DescriptorLimit
+        | Denied::BufferLimit
+        | Denied::PortsExhausted
+        | Denied::PodGone
+        | Denied::Killed
+        | Denied::Drained
+        | Denied::ClientGone
+        | Denied::AgentError => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// What the agent at the other end has refused, where it has.
+pub(super) fn refused_there(headers: &HeaderMap) -> Option<Denied> {
+    Denied::of_label(headers.get(REASON_AMONG_AGENTS)?.to_str().ok()?)
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// That of a request.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        // `application/grpc`, `application/grpc+proto`; `application/grpc-web` is plain HTTP.
+        match kind.strip_prefix(b"application/grpc") {
+            Some([] | [b'+' | b';', ..]) => Self::Grpc,
+            Some(_) | None => Self::Http,
+        }
+    }
+}
+
+/// gRPC's codes: UNAVAILABLE for what may be better the next time.
+fn grpc_status(denied: Denied) -> HeaderValue {
+    HeaderValue::from_static(match status(denied) {
+        StatusCode::FORBIDDEN => "7",
+        StatusCode::BAD_REQUEST => "13",
+        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => "4",
+        _ => "14",
+    })
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// Tells a client why.
+const REASON: HeaderName = HeaderName::from_static("x-weft-reason");
+/// Tells the client's agent, which believes no application.
+const REASON_AMONG_AGENTS: HeaderName = HeaderName::from_static("weft-reason");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_known_by_its_content_type_and_its_web_kind_is_not_it() {
+        for (kind, expected) in [
+            ("application/grpc", Dialect::Grpc),
+            ("application/grpc+proto", Dialect::Grpc),
+            ("application/grpc;x=y", Dialect::Grpc),
+            ("application/grpc-web", Dialect::Http),
+            ("text/plain", Dialect::Http),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(Dialect::of(&headers), expected, "{kind}");
+        }
+        assert_eq!(Dialect::of(&HeaderMap::new()), Dialect::Http);
+    }
+
+    #[test]
+    fn a_refusal_of_another_agent_is_known_by_its_label_only() {
+        let told = |label| HeaderMap::from_iter([(REASON_AMONG_AGENTS, HeaderValue::from_static(label))]);
+        assert_eq!(refused_there(&told("policy_denied")), Some(Denied::PolicyDenied));
+        assert_eq!(refused_there(&told("of a later version")), None);
+        assert_eq!(refused_there(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! A client's connection whose requests are served, each on its own.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use http::HeaderValue;
+
+use super::{
+    heads::Heads,
+    leg::{Leg, LegKey, Side},
+    way::Way,
+};
+use crate::{
+    proxy::{captured::Arrival, lane::Lane, live::Tracked},
+    telemetry::Denied,
+};
+
+/// A client's connection, as its requests see it.
+pub(super) struct Conversation {
+    pub(super) lane: Rc<Lane>,
+    pub(super) arrival: Arrival,
+    pub(super) way: Way,
+    /// What comes of the client, before it is parsed.
+    pub(super) heads: Arc<Heads>,
+    /// The connection itself; none of another agent's, of which only the requests are told.
+    tracked: Option<Tracked>,
+    /// The upstream's connection that belongs to this one: who is behind it proved himself on it.
+    pinned: RefCell<Option<Leg>>,
+    /// Whether the next leg that is given back is to be pinned.
+    pins: Cell<bool>,
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    pub(super) fn new(way: Way, arrival: Arrival, tracked: Option<Tracked>, lane: Rc<Lane>) -> Rc<Self> {
+        Rc::new(Self {
+            lane,
+            arrival,
+            way,
+            heads: Arc::default(),
+            tracked,
+            pinned: RefCell::default(),
+            pins: Cell::default(),
+        })
+    }
+
+    /// The connection's own entry.
+    pub(super) fn tracked(&self) -> Option<&Tracked> {
+        self.tracked.as_ref()
+    }
+
+    /// Why the connection was cut, where it was.
+    pub(super) fn denied(&self) -> Option<Denied> {
+        self.tracked.as_ref().and_then(|tracked| tracked.denied())
+    }
+
+    /// Whether no more requests are wanted of this connection: the agent ends, or the pod leaves.
+    pub(super) fn is_closing(&self) -> bool {
+        self.lane.stopping.is_cancelled() || self.arrival.door().closing.is_cancelled()
+    }
+
+    /// Who may use a leg of this client to this endpoint.
+    pub(super) fn key(&self, address: SocketAddr) -> LegKey {
+        LegKey {
+            pod: self.arrival.door().pod.uid.clone(),
+            side: match self.way {
+                Way::Outbound(_) => Side::Outbound,
+                Way::Inbound(_) => Side::Inbound,
+            },
+            client: self.arrival.client.ip(),
+            address,
+        }
+    }
+
+    /// The endpoint whose leg belongs to this client.
+    pub(super) fn pinned_address(&self) -> Option<SocketAddr> {
+        let pinned = self.pinned.borrow();
+        pinned.as_ref().filter(|leg| leg.is_ready()).map(|leg| leg.key.address)
+    }
+
+    /// Takes the leg that belongs to this client, where it goes to this endpoint.
+    pub(super) fn pinned(&self, key: &LegKey) -> Option<Leg> {
+        let leg = self
+            .pinned
+            .borrow_mut()
+            .take_if(|leg| leg.key == *key || leg.is_closed())?;
+        leg.is_ready().then_some(leg)
+    }
+
+    /// Has the leg of this exchange stay with the client, where its authentication is one of connections (RFC 4559).
+    pub(super) fn pin_if_bound(&self, authentication: Option<&HeaderValue>) {
+        let bound = authentication.is_some_and(|value| {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+            [&b"negotiate"[..], b"ntlm"]
+                .iter()
+                .any(|bound| scheme.eq_ignore_ascii_case(bound))
+        });
+        if bound {
+            self.pins.set(true);
+        }
+    }
+
+    /// Keeps a leg whose request is over.
+    pub(super) fn give_back(&self, mut leg: Leg) {
+        if self.pins.get() {
+            leg.release();
+            self.pinned.replace(Some(leg));
+        } else {
+            self.lane.legs.put(leg, self.arrival.door(), &self.lane);
+        }
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("client", &self.arrival.client)
+            .field("way", &self.way)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests to a pod of this node.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use http::HeaderMap;
+
+use crate::{
+    proxy::{
+        authorise,
+        connect::{self, Through, Upstream},
+        detect::Protocol,
+        dial::Line as Dialled,
+        http::{
+            exchange::Exchange,
+            forwarded, hop,
+            leg::{Leg, Line},
+            told::Heard,
+            wire::Wire,
+        },
+        identify,
+        route::{Route, route},
+    },
+    telemetry::{Denied, Security},
+    tls::{self, Peer},
+};
+
+/// The way of requests to a pod of this node.
+#[derive(Debug)]
+pub(in crate::proxy::http) enum Inbound {
+    /// Another agent's, for pods of its node.
+    Agent { peer: Box<Peer>, heard: Heard },
+    /// Whoever's: the connection was authorised as a whole.
+    Plaintext,
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// Whether another agent asks.
+    pub(in crate::proxy::http) fn is_agent(&self) -> bool {
+        match self {
+            Self::Agent { .. } => true,
+            Self::Plaintext => false,
+        }
+    }
+
+    pub(super) fn route(
+        &self,
+        headers: &mut HeaderMap,
+        protocol: Protocol,
+        exchange: &Exchange,
+    ) -> Result<Route, Denied> {
+        let conversation = &exchange.conversation;
+        let (arrival, shared) = (&conversation.arrival, &conversation.lane.shared);
+        let mesh = shared.mesh();
+        let (identified, client) = match self {
+            Self::Agent { peer, heard } => {
+                exchange.secured(Security::MutualTls, None);
+                let told = heard.hear(headers, peer, arrival.client)?;
+                if let Some(service) = &told.service {
+                    exchange.asked_for(service);
+                }
+                let own = identify::identity_of(arrival.door(), &mesh);
+                let client = forwarded::client(&peer.identity, &own);
+                (identify::told(arrival, told.client), client)
+            }
+            Self::Plaintext => (identify::plaintext(arrival), None),
+        };
+        hop::strip_own(headers);
+        forwarded::set_client(headers, client);
+        exchange.opened_by(&identified.source, &mesh);
+        let permit = authorise::ingress(identified, exchange, shared)?;
+        Ok(route(&permit, protocol))
+    }
+
+    pub(super) async fn leg(
+        &self,
+        address: SocketAddr,
+        _headers: &mut HeaderMap,
+        exchange: &Rc<Exchange>,
+    ) -> Result<Leg, Denied> {
+        let conversation = &exchange.conversation;
+        let lane = &conversation.lane;
+        let key = conversation.key(address);
+        let waiting = conversation.pinned(&key).or_else(|| lane.legs.take(&key, None, lane));
+        if let Some(leg) = waiting {
+            return Ok(leg);
+        }
+        let arrival = &conversation.arrival;
+        let through = Through::App(arrival.door().clone());
+        let Upstream { line, ports, .. } =
+            connect::connect(address, arrival, &through, tls::Protocol::Http1, lane).await?;
+        match line {
+            Dialled::Plaintext(stream) => {
+                let line = Line::new(lane.next_id(), None, ports);
+                Leg::open(key, Wire::plain(stream, Vec::new()), line).await
+            }
+            // An application is reached inside its own namespace.
+            Dialled::Mesh { .. } | Dialled::Requests(_) => Err(Denied::AgentError),
+        }
+    }
+}

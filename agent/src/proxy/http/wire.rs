@@ -1,0 +1,164 @@
+//! A socket as HTTP uses it: with what was read of it before, and with the records of mutual TLS where agents speak.
+//!
+//! It can leave its thread, as an upgraded connection must be able to; what it reads into is the thread's.
+
+mod records;
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    time::timeout,
+};
+
+use self::records::RecordStream;
+use super::heads::Heads;
+use crate::proxy::{dial::Secured, stream::ResetOnDrop};
+
+/// A socket of a client or of an upstream. Dropped, it is reset unless all was said.
+#[derive(Debug)]
+pub(super) struct Wire {
+    end: End,
+    /// Who is to know of the heads that come.
+    heads: Option<Arc<Heads>>,
+}
+
+#[derive(Debug)]
+enum End {
+    Plain(Plain),
+    Records(Box<RecordStream>),
+}
+
+/// A socket without TLS.
+#[derive(Debug)]
+struct Plain {
+    stream: ResetOnDrop,
+    /// What was read of it before.
+    early: Vec<u8>,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// A socket of which `early` was read already.
+    pub(super) fn plain(stream: ResetOnDrop, early: Vec<u8>) -> Self {
+        Self {
+            end: End::Plain(Plain { stream, early }),
+            heads: None,
+        }
+    }
+
+    /// A connection to another agent.
+    pub(super) fn secured(secured: Secured) -> Self {
+        Self {
+            end: End::Records(Box::new(RecordStream::new(secured))),
+            heads: None,
+        }
+    }
+
+    /// The same, whose heads are watched.
+    pub(super) fn overheard(self, heads: Arc<Heads>) -> Self {
+        Self {
+            heads: Some(heads),
+            ..self
+        }
+    }
+
+    /// Lets the peer read what it was told last: with bytes of it unread, a close would be a RST that overtakes them.
+    pub(super) async fn farewell(mut self) {
+        let said = timeout(FAREWELL, async {
+            self.shutdown().await?;
+            let mut unread = [0; 1024];
+            while self.read(&mut unread).await? > 0 {}
+            Ok::<_, io::Error>(())
+        });
+        // Whatever happened, it is over.
+        let _ = said.await;
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = match &mut self.end {
+            End::Plain(plain) => plain.poll_read(cx, buffer),
+            End::Records(records) => records.poll_read(cx, buffer),
+        };
+        if let (Poll::Ready(Ok(())), Some(heads)) = (&read, &self.heads) {
+            heads.hear(&buffer.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.end {
+            End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write(cx, bytes),
+            End::Records(records) => records.poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.end {
+            End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write_vectored(cx, slices),
+            End::Records(records) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                records.poll_write(cx, first.map_or(&[], |slice| slice))
+            }
+        }
+    }
+
+    /// Records want their bytes in one piece.
+    fn is_write_vectored(&self) -> bool {
+        match self.end {
+            End::Plain(_) => true,
+            End::Records(_) => false,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.end {
+            End::Plain(_) => Poll::Ready(Ok(())),
+            End::Records(records) => records.poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.end {
+            End::Plain(Plain { stream, .. }) => {
+                stream.finish();
+                Pin::new(&mut **stream).poll_shutdown(cx)
+            }
+            End::Records(records) => records.poll_shutdown(cx),
+        }
+    }
+}
+
+// === impl Plain ===
+
+impl Plain {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut *self.stream).poll_read(cx, buffer);
+        }
+        let taken = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..taken]);
+        self.early.drain(..taken);
+        self.early.shrink_to_fit();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How long a peer may take to read why its connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);

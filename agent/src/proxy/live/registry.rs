@@ -1,0 +1,77 @@
+//! All that is open on a lane.
+
+use std::{cell::RefCell, collections::HashMap, pin::pin, rc::Rc, sync::Arc};
+
+use tokio::sync::Notify;
+
+use super::Live;
+use crate::{
+    model::{Mesh, PodUid},
+    proxy::{Shared, door::OpenDoor},
+    telemetry::{ConnectionId, Denied, LiveConnection},
+};
+
+/// The open connections of a lane, and the requests on them.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Registry {
+    pub(super) open: RefCell<HashMap<ConnectionId, Rc<Live>>>,
+    pub(super) emptied: Notify,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// What `weft debug conn show` prints.
+    pub(in crate::proxy) fn show(&self) -> Vec<LiveConnection> {
+        self.open.borrow().values().map(|live| live.show()).collect()
+    }
+
+    /// Cuts one; false when it is not here.
+    pub(in crate::proxy) fn kill(&self, id: ConnectionId) -> bool {
+        let found = self.open.borrow().get(&id).cloned();
+        found.inspect(|live| live.cut(Denied::Killed)).is_some()
+    }
+
+    /// Cuts all that end at this pod.
+    pub(in crate::proxy) fn cut_pod(&self, uid: &PodUid) {
+        self.cut_where(Denied::PodGone, |live| {
+            let is_pod = |door: &Arc<OpenDoor>| door.pod.uid == *uid;
+            is_pod(&live.door) || live.far_door.get().is_some_and(is_pod)
+        });
+    }
+
+    /// Cuts what may not be any more.
+    pub(in crate::proxy) fn judge(&self, mesh: &Mesh, shared: &Shared) {
+        let open: Vec<_> = self.open.borrow().values().cloned().collect();
+        for live in open {
+            live.judge(mesh, shared);
+        }
+    }
+
+    /// Cuts all.
+    pub(in crate::proxy) fn cut_all(&self, denied: Denied) {
+        self.cut_where(denied, |_| true);
+    }
+
+    /// Waits until none is left.
+    pub(in crate::proxy) async fn empty(&self) {
+        let mut emptied = pin!(self.emptied.notified());
+        loop {
+            // Register before the check, so that the last end is not missed.
+            emptied.as_mut().enable();
+            if self.open.borrow().is_empty() {
+                return;
+            }
+            emptied.as_mut().await;
+            emptied.set(self.emptied.notified());
+        }
+    }
+
+    fn cut_where(&self, denied: Denied, affected: impl Fn(&Live) -> bool) {
+        self.open
+            .borrow()
+            .values()
+            .filter(|live| affected(live))
+            .for_each(|live| live.cut(denied));
+    }
+}

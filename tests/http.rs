@@ -1,0 +1,229 @@
+//! HTTP between real agents: in one pass on a node, and in the client's version between nodes.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+};
+
+use harness::{Addresses, App, Family, Object, Pod, Server, Sniffer, wait};
+use serde_json::{Value, json};
+
+use crate::{
+    mesh::Mesh,
+    policy::{authorization, is_of},
+};
+
+/// The service `mesh/web` with one pod, `server`.
+struct Web {
+    client: Pod,
+    server: Pod,
+    app: Server,
+    mesh: Mesh,
+}
+
+impl Web {
+    /// The client is on the first node, the server on this one.
+    fn start(node: usize) -> Self {
+        let mesh = Mesh::start_secured();
+        let client = mesh.pod(0, "mesh/client");
+        let server = mesh.nodes[node].pod("mesh/server").label("app", "web").start();
+        crate::mesh::wait_captured(&mesh.nodes[node], &server);
+        let app = server.serve(8080, App::HttpMirror);
+        mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
+        mesh.wait_certified();
+        let web = Self {
+            client,
+            server,
+            app,
+            mesh,
+        };
+        for family in Family::BOTH {
+            wait::until(wait::PATIENCE, "the service is served", || {
+                let answer = web
+                    .client
+                    .connect(SERVICE.at(family, 80))
+                    .ok()
+                    .and_then(|stream| ask(&stream));
+                answer.is_some_and(|answer| answer.status == 200)
+            });
+        }
+        web
+    }
+
+    fn connect(&self, family: Family) -> TcpStream {
+        self.client.connect(SERVICE.at(family, 80)).unwrap()
+    }
+
+    /// A record of a request that one of the agents wrote.
+    fn request(&self, agent: usize, family: Family, such: impl Fn(&Value) -> bool) -> Value {
+        self.mesh.agents[agent].record("a request", |record| {
+            record["method"] == "GET" && is_of(record, family) && such(record)
+        })
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+fn ask(stream: &TcpStream) -> Option<Answer> {
+    let mut writer = stream;
+    let forged = "X-Forwarded-Client-Cert: URI=spiffe://forged\r\nWeft-Stream: forged\r\n";
+    write!(
+        writer,
+        "GET /words HTTP/1.1\r\nHost: web\r\n{forged}X-Mixed: {SECRET}\r\n\r\n"
+    )
+    .ok()?;
+    let mut reader = BufReader::with_capacity(1, stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        (reader.read_line(&mut head).ok()? > 0).then_some(())?;
+    }
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map(|(_, length)| length.parse().ok())??;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Answer {
+        status: head.split(' ').nth(1)?.parse().ok()?,
+        head,
+        body: String::from_utf8(body).ok()?,
+    })
+}
+
+#[test]
+fn requests_between_nodes_pass_in_mutual_tls_on_one_connection_and_the_application_is_told_who_asks() {
+    let web = Web::start(1);
+    for family in Family::BOTH {
+        let stream = web.connect(family);
+        let address = web.server.addresses().at(family, 8080);
+        let sniffers = [&web.client, &web.server].map(|pod| Sniffer::looking_for(pod.netns(), "eth0", SECRET));
+        let (accepted, handshakes) = (web.app.accepted(), || {
+            web.mesh.agents[0].metric("weft_tls_handshakes_total", &["side=\"client\""])
+        });
+        let before = handshakes();
+        for _ in 0..20 {
+            let answer = ask(&stream).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.head);
+            let told = "By=spiffe://cluster.local/ns/mesh/sa/default;URI=spiffe://cluster.local/ns/mesh/sa/default";
+            assert!(
+                answer
+                    .body
+                    .to_lowercase()
+                    .contains(&format!("x-forwarded-client-cert: {}", told.to_lowercase()))
+            );
+            assert!(answer.body.contains("X-Mixed: "), "{}", answer.body);
+            assert!(!answer.body.contains("forged") && !answer.body.to_lowercase().contains("weft-"));
+        }
+        assert!(handshakes() - before <= 1.0 && web.app.accepted() - accepted <= 1);
+        let own = web.client.addresses().of(family);
+        assert!(
+            web.app.peers().iter().any(|peer| peer.ip() == own),
+            "{:?}",
+            web.app.peers()
+        );
+        for (agent, direction) in [(0, "outbound"), (1, "inbound")] {
+            let record = web.request(agent, family, |record| record["status"] == 200);
+            assert_eq!(record["security"], "mutual_tls");
+            assert_eq!(record["direction"], direction);
+            assert_eq!(record["service"], "mesh/web");
+            assert_eq!(record["source_pod"], "mesh/client");
+            assert_eq!(record["path"], "/words");
+            assert_eq!(record["destination"], address.to_string());
+        }
+        for sniffer in sniffers {
+            let to_port = |packet: &harness::Packet| packet.destination == address && packet.payload > 0;
+            wait::until(wait::PATIENCE, "bytes on the original port", || {
+                sniffer.count(to_port) > 0
+            });
+            assert_eq!(sniffer.told(), 0, "{:?}", sniffer.packets());
+        }
+    }
+}
+
+#[test]
+fn requests_on_one_node_pass_in_one_pass_and_the_application_is_told_who_asks() {
+    let web = Web::start(0);
+    for family in Family::BOTH {
+        let answer = ask(&web.connect(family)).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        assert!(
+            answer.body.contains("URI=spiffe://cluster.local/ns/mesh/sa/default"),
+            "{}",
+            answer.body
+        );
+        assert!(!answer.body.contains("forged"), "{}", answer.body);
+        let own = web.client.addresses().of(family);
+        assert!(
+            web.app.peers().iter().any(|peer| peer.ip() == own),
+            "{:?}",
+            web.app.peers()
+        );
+        let record = web.request(0, family, |record| record["status"] == 200);
+        assert_eq!(
+            (&record["direction"], &record["security"]),
+            (&json!("local"), &json!("same_node"))
+        );
+    }
+}
+
+#[test]
+fn a_policy_that_forbids_a_client_is_told_to_it_and_holds_on_connections_that_stand() {
+    for node in [0, 1] {
+        let web = Web::start(node);
+        for family in Family::BOTH {
+            let stream = web.connect(family);
+            assert_eq!(ask(&stream).unwrap().status, 200);
+            let deny = authorization(
+                "deny",
+                json!({ "action": "DENY", "rules": [{ "from": [{ "source": { "namespaces": ["mesh"] } }] }] }),
+            );
+            web.mesh.apply(&deny);
+            let mut refused = None;
+            wait::until(wait::PATIENCE, "the policy holds", || {
+                refused = ask(&stream).filter(|answer| answer.status == 403);
+                refused.is_some()
+            });
+            let refused = refused.unwrap();
+            assert_eq!(refused.body, "weft: policy_denied\n");
+            assert!(
+                refused.head.contains("x-weft-reason: policy_denied"),
+                "{}",
+                refused.head
+            );
+            web.request(0, family, |record| {
+                record["reason"] == "policy_denied" && record["status"] == 403
+            });
+            web.mesh.lab.manifests().delete(&deny);
+            wait::until(wait::PATIENCE, "the policy is gone", || {
+                ask(&stream).is_some_and(|answer| answer.status == 200)
+            });
+        }
+    }
+}
+
+#[test]
+fn who_is_not_in_the_mesh_passes_as_http_too_and_is_not_believed() {
+    let web = Web::start(1);
+    let stranger = web.mesh.plain(0, "stranger");
+    for family in Family::BOTH {
+        let answer = ask(&stranger.connect(web.server.addresses().at(family, 8080)).unwrap()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        assert!(
+            !answer.body.to_lowercase().contains("x-forwarded-client-cert"),
+            "{}",
+            answer.body
+        );
+        assert!(!answer.body.contains("forged"), "{}", answer.body);
+        let record = web.request(1, family, |record| record["security"] == "plaintext");
+        assert_eq!(record["status"], 200);
+    }
+}
+
+const SERVICE: Addresses = Addresses::service(10);
+/// What nobody on the wire may read.
+const SECRET: &str = "nobody reads these words";
