@@ -43,5 +43,5 @@ pub use review::{ReviewError, ReviewedToken, TokenReviewer};
 pub use roster::FollowedRoster;
 pub use rotation::{FollowedBoard, RotationBoard, RotationDecision, RotationNotes, RotationStage};
 pub use shared::{Followed, Following, FoundSecret, SharedConfigMap, SharedError, SharedSecret, Written};
-pub use status::{FollowedPolicies, PolicyVerdict, StatusError};
+pub use status::{FollowedPolicies, StatusError, StatusVerdict};
 pub use update::{Contact, LastKnown, Update};

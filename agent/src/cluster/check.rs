@@ -1,6 +1,7 @@
 //! What does not fit together among objects that are each valid.
 
 mod policies;
+mod routes;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,6 +22,7 @@ use crate::model::{NotEnrolled, ObjectName, Severity};
 pub(super) fn check(objects: &Objects, backends: &Backends<'_>) -> Vec<(Key, Finding)> {
     let mut checked = Checked::default();
     checked.policies(objects, backends);
+    checked.routes(objects);
     match objects.scope {
         Scope::Manifests => {}
         // The API server sees to the rest, and of other nodes' pods nothing is known.

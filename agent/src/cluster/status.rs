@@ -1,4 +1,5 @@
-//! What is written into policies for their authors: whether they are accepted, and what their target lacks (GEP-713).
+//! What is written into policies and routes for their authors: whether they are accepted, and what they name that is not
+//! there (GEP-713, and `status.parents` of routes).
 //!
 //! ```text
 //! policies ─decode─▶ findings ─┐
@@ -10,6 +11,7 @@
 
 mod caller;
 mod judge;
+mod routes;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,11 +28,12 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     runtime::watcher,
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use self::{
     caller::Caller,
     judge::{Written as WrittenPolicy, judge},
+    routes::{WrittenRoute, judge_routes},
 };
 use super::{
     api::ApiServer,
@@ -42,31 +45,32 @@ use super::{
 };
 use crate::model::ObjectName;
 
-/// The policies of a cluster and what they are about, followed.
+/// The policies and routes of a cluster and what they are about, followed.
 #[derive(Clone, Debug)]
 pub struct FollowedPolicies {
     server: ApiServer,
     policies: Vec<(Kind, Collection<WrittenPolicy>)>,
     services: Collection<Arc<Service>>,
     callers: Vec<Collection<Vec<Caller>>>,
+    routes: [(Kind, Collection<WrittenRoute>); 4],
 }
 
-/// What a policy is to be told.
+/// What the author of a policy or a route is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyVerdict {
+pub struct StatusVerdict {
     key: Key,
     version: Option<String>,
-    /// Whether it is accepted for all its targets.
+    /// Whether it is accepted for all its targets or parents.
     pub accepted: bool,
     /// What is to be written; none where that stands there already.
-    wanted: Option<convert::status::PolicyStatus>,
+    wanted: Option<Json>,
 }
 
 /// A status cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the status of {policy}")]
+#[error("cannot write the status of {object}")]
 pub struct StatusError {
-    policy: String,
+    object: String,
     #[source]
     source: Box<kube::Error>,
 }
@@ -97,12 +101,38 @@ impl FollowedPolicies {
             policies: POLICIES.map(|kind| (kind, policies(server, kind))).into(),
             services: Collection::follow(Api::all(client.clone()), all(), service),
             callers,
+            routes: ROUTES.map(|kind| (kind, routes(server, kind))),
             server: server.clone(),
         }
     }
 
-    /// What every policy is to be told; none before everything was told once.
-    pub fn verdicts(&mut self) -> Option<Vec<PolicyVerdict>> {
+    /// What every policy and route is to be told; nothing of either before all that they are about was told once.
+    pub fn verdicts(&mut self) -> Vec<StatusVerdict> {
+        let of_policies = self.of_policies().unwrap_or_default();
+        let of_routes = self.of_routes().unwrap_or_default();
+        [of_policies, of_routes].concat()
+    }
+
+    fn of_routes(&mut self) -> Option<Vec<StatusVerdict>> {
+        let services = self.services.now();
+        let mut complete = services.complete;
+        let mut written = BTreeMap::new();
+        for (kind, routes) in &mut self.routes {
+            let routes = routes.now();
+            complete &= routes.complete;
+            let named = routes.objects.iter();
+            written.extend(named.map(|(name, route)| {
+                let key = Key {
+                    kind: *kind,
+                    name: name.clone(),
+                };
+                (key, route.clone())
+            }));
+        }
+        complete.then(|| judge_routes(&written, &services.objects, Timestamp::now()))
+    }
+
+    fn of_policies(&mut self) -> Option<Vec<StatusVerdict>> {
         let services = self.services.now();
         let callers: Vec<_> = self.callers.iter_mut().map(Collection::now).collect();
         let mut complete = services.complete && callers.iter().all(|callers| callers.complete);
@@ -134,6 +164,7 @@ impl FollowedPolicies {
         let [(_, one), (_, other)] = &mut self.policies[..] else {
             return;
         };
+        let [(_, grpc), (_, http), (_, tls), (_, tcp)] = &mut self.routes;
         tokio::select! {
             () = self.services.changed() => {}
             () = validating.changed() => {}
@@ -141,6 +172,10 @@ impl FollowedPolicies {
             () = apis.changed() => {}
             () = one.changed() => {}
             () = other.changed() => {}
+            () = grpc.changed() => {}
+            () = http.changed() => {}
+            () = tls.changed() => {}
+            () = tcp.changed() => {}
         }
     }
 
@@ -149,8 +184,8 @@ impl FollowedPolicies {
     /// # Errors
     ///
     /// When the API server does not answer, or refuses for another reason than that somebody was faster.
-    pub async fn write(&self, verdict: &PolicyVerdict) -> Result<Option<Written>, StatusError> {
-        let PolicyVerdict {
+    pub async fn write(&self, verdict: &StatusVerdict) -> Result<Option<Written>, StatusError> {
+        let StatusVerdict {
             key,
             version,
             accepted: _,
@@ -171,19 +206,24 @@ impl FollowedPolicies {
                 Ok(Some(Written::Overtaken))
             }
             Err(error) => Err(StatusError {
-                policy: key.to_string(),
+                object: key.to_string(),
                 source: Box::new(error),
             }),
         }
     }
 }
 
-// === impl PolicyVerdict ===
+// === impl StatusVerdict ===
 
-impl PolicyVerdict {
-    /// The policy, for people.
-    pub fn policy(&self) -> String {
+impl StatusVerdict {
+    /// The policy or route, for people.
+    pub fn object(&self) -> String {
         self.key.to_string()
+    }
+
+    /// Whether it is about a route.
+    pub fn is_about_a_route(&self) -> bool {
+        self.key.kind.is_route()
     }
 }
 
@@ -191,6 +231,13 @@ fn policies(server: &ApiServer, kind: Kind) -> Collection<WrittenPolicy> {
     let api = Api::<DynamicObject>::all_with(server.client.clone(), &resource(kind));
     Collection::follow(api, watcher::Config::default(), move |object| {
         Some(WrittenPolicy::new(kind, object))
+    })
+}
+
+fn routes(server: &ApiServer, kind: Kind) -> Collection<WrittenRoute> {
+    let api = Api::<DynamicObject>::all_with(server.client.clone(), &resource(kind));
+    Collection::follow(api, watcher::Config::default(), move |object| {
+        Some(WrittenRoute::new(kind, object))
     })
 }
 
@@ -214,6 +261,7 @@ fn service(manifest: ServiceManifest) -> Option<Arc<Service>> {
 
 /// The kinds that have a status.
 const POLICIES: [Kind; 2] = [Kind::AuthenticationPolicy, Kind::AuthorizationPolicy];
+const ROUTES: [Kind; 4] = [Kind::GrpcRoute, Kind::HttpRoute, Kind::TlsRoute, Kind::TcpRoute];
 const NOT_FOUND: u16 = 404;
 const CONFLICT: u16 = 409;
 

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::{pause, rotation, taints};
 use crate::{
     cluster::{
-        Agents, ApiServer, FollowedAgents, FollowedBoard, FollowedPolicies, PolicyVerdict, RotationBoard, Written,
+        Agents, ApiServer, FollowedAgents, FollowedBoard, FollowedPolicies, RotationBoard, StatusVerdict, Written,
     },
     telemetry::{ControllerMetrics, with_causes},
 };
@@ -115,9 +115,10 @@ impl Duties {
         let mut policies = self.policies.clone();
         let mut told = Refused::default();
         loop {
-            let verdicts = policies.verdicts().unwrap_or_default();
-            self.metrics
-                .refused_policies(verdicts.iter().filter(|verdict| !verdict.accepted).count());
+            let verdicts = policies.verdicts();
+            let refused = verdicts.iter().filter(|verdict| !verdict.accepted);
+            let policies_refused = refused.filter(|verdict| !verdict.is_about_a_route());
+            self.metrics.refused_policies(policies_refused.count());
             told.tell(&verdicts);
             let mut failed = false;
             for verdict in &verdicts {
@@ -128,7 +129,10 @@ impl Duties {
                     Ok(Some(Written::Overtaken)) => {}
                     Err(error) => {
                         failed = true;
-                        tracing::warn!(error = with_causes(&error), "A policy's author is not told");
+                        tracing::warn!(
+                            error = with_causes(&error),
+                            "The author of a policy or route is not told"
+                        );
                     }
                 }
             }
@@ -143,18 +147,18 @@ impl Duties {
     }
 }
 
-/// Says of each policy that is not accepted so, once.
+/// Says of each policy and route that is not accepted so, once.
 #[derive(Debug, Default)]
 struct Refused(BTreeSet<String>);
 
 // === impl Refused ===
 
 impl Refused {
-    fn tell(&mut self, verdicts: &[PolicyVerdict]) {
+    fn tell(&mut self, verdicts: &[StatusVerdict]) {
         let refused = verdicts.iter().filter(|verdict| !verdict.accepted);
-        let refused: BTreeSet<String> = refused.map(PolicyVerdict::policy).collect();
-        for policy in refused.difference(&self.0) {
-            tracing::info!(policy, "The policy is not accepted: its status says why");
+        let refused: BTreeSet<String> = refused.map(StatusVerdict::object).collect();
+        for object in refused.difference(&self.0) {
+            tracing::info!(object, "It is not accepted: its status says why");
         }
         self.0 = refused;
     }

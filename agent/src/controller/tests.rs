@@ -174,6 +174,31 @@ async fn policies_are_told_what_became_of_them_once_and_anew_when_something_chan
     running.abort();
 }
 
+#[tokio::test]
+async fn routes_are_told_whether_they_decide_also_when_their_kind_comes_later() {
+    let api = harness::api_server!();
+    let server = client(&api).await;
+    let mut leader = controller(&server, "leader");
+    let running = tokio::spawn(async move { leader.run().await });
+    api.apply(include_str!("tests/httproutes.yaml"));
+    let served = || api.kubectl(&["get", "httproutes", "--all-namespaces"]).code == Some(0);
+    until("the kind", served).await;
+    api.apply(ROUTE);
+    let told = |condition: &str| {
+        let path = format!(
+            "--output=jsonpath={{.status.parents[0].conditions[?(@.type==\"{condition}\")]['reason','observedGeneration']}}"
+        );
+        api.kubectl(&["get", "httproute", "web", "--namespace=weft-system", &path])
+            .stdout
+    };
+    until("a missing parent", || told("Accepted") == "NoMatchingParent 1").await;
+    assert_eq!(told("ResolvedRefs"), "BackendNotFound 1");
+    api.apply(SERVICE);
+    until("an accepted route", || told("Accepted") == "Accepted 1").await;
+    assert_eq!(told("ResolvedRefs"), "ResolvedRefs 1");
+    running.abort();
+}
+
 /// What is installed, as far as the controller needs it, and agents on two nodes.
 const OBJECTS: [&str; 4] = [
     include_str!("../../../deploy/namespace.yaml"),
@@ -202,6 +227,15 @@ metadata: {name: other, namespace: weft-system}
 spec:
   selector: {matchLabels: {app: other}}
   mtls: {mode: Strict}
+";
+
+const ROUTE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: weft-system}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
 ";
 
 const SERVICE: &str = "

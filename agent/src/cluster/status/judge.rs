@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::{
     super::{
@@ -18,7 +18,7 @@ use super::{
         objects::{Key, Kind, Object, Objects, Scope, Service},
         slices::Backends,
     },
-    PolicyVerdict,
+    StatusVerdict,
     caller::Caller,
 };
 use crate::model::{ObjectName, ServiceTarget, Severity, Target};
@@ -46,26 +46,11 @@ enum Reason {
 
 impl Written {
     pub(super) fn new(kind: Kind, object: DynamicObject) -> Self {
-        let DynamicObject { metadata, mut data, .. } = object;
-        let name = ObjectName::new(
-            metadata.namespace.clone().unwrap_or_default(),
-            metadata.name.clone().unwrap_or_default(),
-        );
-        let (generation, version) = (metadata.generation, metadata.resource_version.clone());
-        let status = data.as_object_mut().and_then(|data| data.remove("status"));
-        let mut findings = Findings::default();
-        let mut json = data;
-        if let Some(json) = json.as_object_mut() {
-            json.insert("apiVersion".into(), kind.api_version().into());
-            json.insert("kind".into(), kind.label().into());
-            json.insert("metadata".into(), serde_json::to_value(&metadata).unwrap_or(Json::Null));
-            if let Some(metadata) = json.get_mut("metadata").and_then(Json::as_object_mut) {
-                metadata.remove("managedFields");
-            }
-        }
+        let (generation, version) = (object.metadata.generation, object.metadata.resource_version.clone());
+        let (object, findings, status) = found_of(kind, object);
         Self {
-            object: decode(&Key { kind, name }, &json, Unknown::Passed, &mut findings),
-            findings: findings.into_vec(),
+            object,
+            findings,
             generation,
             version,
             // What cannot be read is written anew.
@@ -76,13 +61,35 @@ impl Written {
     }
 }
 
+/// Decodes an object as agents do; gives what was found in it, and its status as it stands there.
+pub(super) fn found_of(kind: Kind, object: DynamicObject) -> (Option<Object>, Vec<Finding>, Option<Json>) {
+    let DynamicObject { metadata, mut data, .. } = object;
+    let name = ObjectName::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    );
+    let status = data.as_object_mut().and_then(|data| data.remove("status"));
+    let mut findings = Findings::default();
+    let mut json = data;
+    if let Some(json) = json.as_object_mut() {
+        json.insert("apiVersion".into(), kind.api_version().into());
+        json.insert("kind".into(), kind.label().into());
+        json.insert("metadata".into(), serde_json::to_value(&metadata).unwrap_or(Json::Null));
+        if let Some(metadata) = json.get_mut("metadata").and_then(Json::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+    }
+    let object = decode(&Key { kind, name }, &json, Unknown::Passed, &mut findings);
+    (object, findings.into_vec(), status)
+}
+
 /// Judges all policies.
 pub(super) fn judge(
     written: &BTreeMap<Key, Written>,
     services: &BTreeMap<ObjectName, Arc<Service>>,
     callers: &[Caller],
     now: Timestamp,
-) -> Vec<PolicyVerdict> {
+) -> Vec<StatusVerdict> {
     let good: BTreeMap<Key, Object> = written
         .iter()
         .filter_map(|(key, written)| Some((key.clone(), written.object.clone()?)))
@@ -110,11 +117,11 @@ pub(super) fn judge(
                 conditions.all(|condition| condition.kind != ACCEPTED || condition.status == "True")
             });
             let wanted = with_times(own, &policy.status, now);
-            PolicyVerdict {
+            StatusVerdict {
                 key: key.clone(),
                 version: policy.version.clone(),
                 accepted,
-                wanted: (wanted != policy.status).then_some(wanted),
+                wanted: (wanted != policy.status).then(|| json!(wanted)),
             }
         })
         .collect()
@@ -261,12 +268,8 @@ fn with_times(own: Vec<PolicyAncestor>, before: &PolicyStatus, now: Timestamp) -
         let known =
             known.find(|known| known.controller_name == CONTROLLER && known.ancestor_ref == ancestor.ancestor_ref);
         for condition in &mut ancestor.conditions {
-            let mut known = known.iter().flat_map(|known| &known.conditions);
-            let same = known.find(|known| known.kind == condition.kind && known.status == condition.status);
-            condition.last_transition_time = match same {
-                Some(same) => same.last_transition_time.clone(),
-                None => now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            };
+            let known = known.map_or(&[][..], |known| &known.conditions);
+            condition.last_transition_time = transition(condition, known, now);
         }
         ancestors.push(ancestor);
     }
@@ -274,7 +277,17 @@ fn with_times(own: Vec<PolicyAncestor>, before: &PolicyStatus, now: Timestamp) -
     PolicyStatus { ancestors }
 }
 
-fn cut(mut message: String) -> String {
+/// Since when a condition is so, by those that are known.
+pub(super) fn transition(condition: &Condition, known: &[Condition], now: Timestamp) -> String {
+    let mut known = known.iter();
+    let same = known.find(|known| known.kind == condition.kind && known.status == condition.status);
+    match same {
+        Some(same) => same.last_transition_time.clone(),
+        None => now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }
+}
+
+pub(super) fn cut(mut message: String) -> String {
     let end = message.floor_char_boundary(LONGEST_MESSAGE);
     message.truncate(end);
     message
@@ -295,8 +308,8 @@ impl Reason {
 }
 
 /// Who says it.
-const CONTROLLER: &str = "weft.dev/controller";
-const ACCEPTED: &str = "Accepted";
+pub(super) const CONTROLLER: &str = "weft.dev/controller";
+pub(super) const ACCEPTED: &str = "Accepted";
 const WARNED: &str = "Warned";
 /// As many as GEP-713 permits.
 const MOST_ANCESTORS: usize = 16;

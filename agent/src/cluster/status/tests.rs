@@ -25,7 +25,7 @@ fn mk_policy(kind: Kind, name: &str, spec: Json, status: Json) -> (Key, WrittenP
     (key, WrittenPolicy::new(kind, from_value(object).expect("an object")))
 }
 
-fn mk_services() -> BTreeMap<ObjectName, Arc<Service>> {
+pub(super) fn mk_services() -> BTreeMap<ObjectName, Arc<Service>> {
     let object = json!({
         "metadata": { "namespace": "shop", "name": "cart" },
         "spec": {
@@ -129,7 +129,7 @@ fn the_younger_of_two_policies_for_one_value_is_told_of_the_older() {
     let verdicts = judge(&written, &mk_services(), &[], at(0));
     let accepted: Vec<(String, bool)> = verdicts
         .iter()
-        .map(|verdict| (verdict.policy(), verdict.accepted))
+        .map(|verdict| (verdict.object(), verdict.accepted))
         .collect();
     let named = |name: &str| format!("AuthenticationPolicy shop/{name}");
     assert_eq!(accepted, [(named("a"), true), (named("b"), false)]);
