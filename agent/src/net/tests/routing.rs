@@ -208,6 +208,9 @@ async fn changes_beyond_the_buffer_are_not_lost() {
 /// Gives a namespace a device as pods have one.
 fn wire(netns: &NetNs) {
     ip(netns, "link add eth0 type veth peer veth0");
+    // The kernel adds a link-local address when it has seen the link's carrier (`addrconf_notify`, 6.18), which is some
+    // time after both ends are up: to whoever follows the addresses that would be a change of its own.
+    ip(netns, "link set eth0 addrgenmode none");
     ip(netns, "addr add 10.1.0.1/24 dev eth0");
     ip(netns, "addr add 10.1.0.2/24 dev eth0");
     ip(netns, "addr add fd01::1/64 dev eth0 nodad");
