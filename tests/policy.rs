@@ -129,6 +129,31 @@ fn a_policy_allows_the_identity_that_it_names_and_no_other() {
 }
 
 #[test]
+fn a_policy_that_audits_is_named_in_the_records_of_what_it_matches_and_forbids_nothing() {
+    let mesh = Single::start();
+    let [watched, other, server] = ["mesh/watched", "mesh/other", "mesh/server"].map(|name| mesh.pod(name));
+    let _app = server.serve(8080, App::Echo);
+    mesh.lab.manifests().apply(&authorization(
+        "watch",
+        json!({ "action": "AUDIT", "rules": [{ "from": [{ "podLabels": { "app": "watched" } }] }] }),
+    ));
+    let name = "AuthorizationPolicy mesh/watch";
+    for family in Family::BOTH {
+        wait::until(wait::PATIENCE, "an audited connection", || {
+            assert_eq!(talk(&watched, &server, family).unwrap(), b"hello");
+            let records = mesh.agent.records();
+            let mut audited = records.iter().filter(|record| record["audited"][0] == name);
+            audited.any(|record| record["reason"].is_null() && is_of(record, family))
+        });
+        assert_eq!(talk(&other, &server, family).unwrap(), b"hello");
+        let record = mesh.agent.record("the other's record", |record| {
+            record["source_pod"] == "mesh/other" && is_of(record, family)
+        });
+        assert!(record["audited"].is_null(), "{record}");
+    }
+}
+
+#[test]
 fn a_change_of_policy_cuts_what_it_forbids_and_nothing_else() {
     let mesh = Single::start();
     let [forbidden, allowed, server] = ["mesh/forbidden", "mesh/allowed", "mesh/server"].map(|name| mesh.pod(name));
