@@ -3,7 +3,10 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    model::{CertificateView, EndpointView, Explanation, PodView, PolicyView, Question, ServiceView, Unanswerable},
+    model::{
+        CertificateView, EndpointView, Explanation, PodView, PolicyView, Question, RouteVerdict, RouteView,
+        ServiceView, Unanswerable, Unaskable,
+    },
     telemetry::{ConnectionId, LiveConnection, Refusal},
 };
 
@@ -37,6 +40,17 @@ pub enum Request {
         question: Question,
         /// What they make of it.
         answer: oneshot::Sender<Result<Vec<Explanation>, Unanswerable>>,
+    },
+    /// Where do routes decide?
+    Routes(oneshot::Sender<Vec<RouteView>>),
+    /// What do they make of a request?
+    TestRoute {
+        /// The pod that sends it.
+        from: String,
+        /// The request.
+        request: Box<http::Request<()>>,
+        /// What they make of it.
+        answer: oneshot::Sender<Result<RouteVerdict, Unaskable>>,
     },
     /// What is wrong with the objects that the mesh is read from?
     Problems(oneshot::Sender<Vec<serde_json::Value>>),

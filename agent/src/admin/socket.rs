@@ -57,6 +57,8 @@ async fn route(request: &Request<Incoming>, requests: &mpsc::Sender<Question>) -
         (&Method::GET, ["certificates"]) => json(&ask(requests, Question::Certificates).await?),
         (&Method::GET, ["mesh", "policies"]) => json(&ask(requests, Question::Policies).await?),
         (&Method::GET, ["mesh", "policies", "test"]) => explain(request.uri().query(), requests).await?,
+        (&Method::GET, ["mesh", "routes"]) => json(&ask(requests, Question::Routes).await?),
+        (&Method::GET, ["mesh", "routes", "test"]) => test_route(request.uri().query(), requests).await?,
         (&Method::GET, ["mesh", "problems"]) => json(&ask(requests, Question::Problems).await?),
         (&Method::GET, ["drops"]) => Response::new(Lines(ask(requests, Question::Refusals).await?).boxed()),
         _ => text(StatusCode::NOT_FOUND, "There is no such thing here\n"),
@@ -79,4 +81,50 @@ async fn explain(query: Option<&str>, requests: &mpsc::Sender<Question>) -> Resu
     let explained = ask(requests, |answer| Question::Explain { question, answer }).await?;
     let explained = explained.map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
     Ok(json(&explained))
+}
+
+async fn test_route(query: Option<&str>, requests: &mpsc::Sender<Question>) -> Result<Answer, Answer> {
+    let refused = || {
+        text(
+            StatusCode::BAD_REQUEST,
+            "A request is from a pod, to a URL, with a method and headers\n",
+        )
+    };
+    let (from, request) = asked(query.unwrap_or_default()).ok_or_else(refused)?;
+    let request = Box::new(request);
+    let verdict = ask(requests, |answer| Question::TestRoute { from, request, answer }).await?;
+    let verdict = verdict.map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
+    Ok(json(&verdict))
+}
+
+/// Reads `from`, `to`, `method` and any `header`, each value in hexadecimal digits.
+fn asked(query: &str) -> Option<(String, Request<()>)> {
+    let mut from = None;
+    let mut request = Request::builder();
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=')?;
+        let value = unhexed(value)?;
+        request = match key {
+            "from" => {
+                from = Some(value);
+                request
+            }
+            "to" => request.uri(value),
+            "method" => request.method(value.as_str()),
+            "header" => {
+                let (name, value) = value.split_once(':')?;
+                request.header(name.trim(), value.trim())
+            }
+            _ => return None,
+        };
+    }
+    Some((from?, request.body(()).ok()?))
+}
+
+fn unhexed(text: &str) -> Option<String> {
+    let bytes = (0..text.len()).step_by(2).map(|start| {
+        let digits = text.get(start..start + 2)?;
+        u8::from_str_radix(digits, 16).ok()
+    });
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    model::Unanswerable,
+    model::{Unanswerable, Unaskable},
     telemetry::{ConnectionId, Refusal, Refuser, Timestamp},
 };
 
@@ -110,6 +110,30 @@ async fn the_socket_answers_about_policies_what_the_agent_says() {
     assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
     assert!(unknown.contains("no pod here is called shop/front"), "{unknown}");
     assert!(unasked.starts_with("HTTP/1.1 400 "), "{unasked}");
+}
+
+#[tokio::test]
+async fn the_socket_asks_the_agent_about_a_request_as_it_was_told() {
+    let agent = Agent::start(Readiness::Ready).await;
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let query = |to: &str| {
+        let (from, header) = (hex("a/b"), hex("x: y&z"));
+        format!(
+            "GET /mesh/routes/test?from={from}&to={}&method={}&header={header}",
+            hex(to),
+            hex("PUT")
+        )
+    };
+
+    let asked = agent.at_socket(&query("http://web/?a=b&c")).await;
+    let broken = agent.at_socket(&query("no url")).await;
+
+    assert!(
+        asked.contains("no pod here is called a/b PUT http://web/?a=b&c {\"x\": \"y&z\"}"),
+        "{asked}"
+    );
+    assert!(broken.starts_with("HTTP/1.1 400 "), "{broken}");
+    assert!(agent.at_socket("GET /mesh/routes").await.ends_with("\r\n\r\n[]"));
 }
 
 #[tokio::test]
@@ -229,6 +253,11 @@ async fn answer_all(readiness: Readiness, mut questions: mpsc::Receiver<Request>
             Request::Explain { question, answer } => {
                 let nobody = Unanswerable::NoCaller(question.from.to_string());
                 answer.send(Err(nobody)).unwrap();
+            }
+            Request::Routes(answer) => answer.send(Vec::new()).unwrap(),
+            Request::TestRoute { from, request, answer } => {
+                let asked = format!("{from} {} {} {:?}", request.method(), request.uri(), request.headers());
+                answer.send(Err(Unaskable::NoPod(asked))).unwrap();
             }
             Request::Problems(answer) => answer.send(Vec::new()).unwrap(),
             Request::Refusals(answer) => {

@@ -58,6 +58,12 @@ impl Answers {
                 let mesh = Arc::clone(&self.source.mesh.borrow());
                 drop(answer.send(mesh.explain(&question)));
             }
+            Request::Routes(answer) => drop(answer.send(self.source.mesh.borrow().route_views())),
+            Request::TestRoute { from, request, answer } => {
+                let mesh = Arc::clone(&self.source.mesh.borrow());
+                let verdict = mesh.test_route(&from, request.method(), request.uri(), request.headers());
+                drop(answer.send(verdict));
+            }
             Request::Problems(answer) => {
                 let problems = self.source.problems();
                 let values = problems.iter().map(serde_json::to_value).filter_map(Result::ok);

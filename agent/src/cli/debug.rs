@@ -25,6 +25,7 @@ mod map;
 mod pod;
 mod policy;
 mod program;
+mod route;
 mod service;
 mod snapshot;
 mod stats;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 pub use arguments::DebugArgs;
 
 use self::{
-    arguments::{Conn, Dump, MapCommand, Object, PodCommand, PolicyCommand, Trace},
+    arguments::{Conn, Dump, MapCommand, Object, PodCommand, PolicyCommand, RouteCommand, Trace},
     context::Context,
     error::DebugError,
 };
@@ -101,6 +102,10 @@ fn command(context: &mut Context, object: Object) -> Result<Outcome, DebugError>
         Object::Policy { command } => match command.unwrap_or(PolicyCommand::Show) {
             PolicyCommand::Show => policy::show(context),
             PolicyCommand::Test { asked } => policy::test(context, asked),
+        },
+        Object::Route { command } => match command.unwrap_or(RouteCommand::Show) {
+            RouteCommand::Show => route::show(context),
+            RouteCommand::Test { asked } => route::test(context, &asked),
         },
         Object::Stats { command: _ } => stats::show(context),
         Object::Dump { command } => match command.unwrap_or(Dump::All { out: None }) {

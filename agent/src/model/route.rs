@@ -25,6 +25,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 mod written;
 
 pub(in crate::model) use compiled::Compiled;
@@ -40,6 +41,7 @@ pub use path::{PathChange, PathMatch};
 pub use pattern::{InvalidPattern, Pattern};
 pub use rule::{Backend, ResolvedBackend, Retry, Rule, SessionLifetime, SessionPersistence, SessionToken, Timeouts};
 pub use table::{Chosen, Routes, StreamChoice};
+pub use view::{RouteVerdict, RouteView, Unaskable};
 pub use written::{
     BackendTarget, Match, Parent, Route, RouteId, RouteKind, UnresolvedBackend, WeightedBackend, WrittenRule,
 };

@@ -167,6 +167,15 @@ Examples:
         #[command(subcommand)]
         command: Option<PolicyCommand>,
     },
+    /// Routes, and what they make of a request
+    #[command(after_help = "\
+Examples:
+  weft debug route show
+  weft debug route test --from shop/front-0 --to http://cart/v2/items -H 'version: two'")]
+    Route {
+        #[command(subcommand)]
+        command: Option<RouteCommand>,
+    },
     /// What the kernel programs count, by reason
     #[command(after_help = "\
 Examples:
@@ -303,6 +312,43 @@ Examples:
         #[command(flatten)]
         asked: Asked,
     },
+}
+
+/// Commands of `route`.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum RouteCommand {
+    /// Show where routes decide (the default)
+    #[command(visible_alias = "list")]
+    Show,
+    /// Say which rule decides on a request, where it goes, and why
+    #[command(after_help = "\
+Examples:
+  weft debug route test --from shop/front-0 --to http://cart/v2/items -H 'version: two'
+  weft debug -j route test --from front-0 --to http://cart.shop:8080/ --method POST | jq -r '.backends[]'")]
+    Test {
+        #[command(flatten)]
+        asked: AskedRoute,
+    },
+}
+
+/// A request of which it is asked.
+#[derive(Args, Clone, Debug)]
+pub(super) struct AskedRoute {
+    /// The pod that sends it: namespace/name, name or UID
+    #[arg(long, value_name = "POD")]
+    pub(super) from: String,
+
+    /// Where to: http://SERVICE[.NAMESPACE][:PORT]/PATH, or by the Service's address
+    #[arg(long, value_name = "URL")]
+    pub(super) to: String,
+
+    /// The method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub(super) method: String,
+
+    /// A header; may stand several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(super) headers: Vec<String>,
 }
 
 /// Commands of `dump`.

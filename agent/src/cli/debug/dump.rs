@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Context, DebugError, Outcome, certificate, cgroup, connection, endpoint, link, map, pod, policy, program, service,
+    Context, DebugError, Outcome, certificate, cgroup, connection, endpoint, link, map, pod, policy, program, route,
+    service,
     snapshot::{Section, Snapshot, VERSION},
 };
 use crate::kernel::feature;
@@ -53,6 +54,7 @@ fn take(context: &Context) -> Result<Snapshot, DebugError> {
         endpoints: endpoint::collect(context).into(),
         certificates: certificate::collect(context).into(),
         policies: policy::collect(context).into(),
+        routes: route::collect(context).into(),
         problems: context
             .agent()
             .and_then(|agent| Ok(agent.get("/mesh/problems")?))

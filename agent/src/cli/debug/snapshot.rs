@@ -8,7 +8,7 @@ use crate::{
         feature::Feature,
         inspect::{CgroupAttachment, Entry, Link, Map, Program},
     },
-    model::{CertificateView, EndpointView, PolicyView, ServiceView},
+    model::{CertificateView, EndpointView, PolicyView, RouteView, ServiceView},
 };
 
 /// Everything of one node at one moment. Keys are only ever added.
@@ -36,6 +36,8 @@ pub(super) struct Snapshot {
     pub(super) certificates: Section<CertificateView>,
     #[serde(default)]
     pub(super) policies: Section<PolicyView>,
+    #[serde(default)]
+    pub(super) routes: Section<RouteView>,
     pub(super) problems: Section<serde_json::Value>,
 }
 
