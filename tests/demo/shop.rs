@@ -34,7 +34,7 @@ impl Shop {
         let nodes = ["node-1", "node-2"].map(|name| lab.node(name));
         lab.manifests().plain("shop");
         lab.manifests()
-            .apply(&Object::service("shop/cart", CART, "cart").port("http", 80, 8080));
+            .apply(&Object::service("shop/cart", CART, "cart").port("main", 80, 8080));
         lab.manifests()
             .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", STOCK_PORT, STOCK_PORT));
         // Whether an agent may be there is known of pods behind services, and of these ranges.

@@ -41,6 +41,18 @@ pub(super) enum HttpVersion {
     Two,
 }
 
+// === impl Protocol ===
+
+impl Protocol {
+    /// What a connection is that speaks this version of HTTP: the requests of HTTP/2 are not looked into, its bytes pass.
+    fn of(version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::One => Self::Http(version),
+            HttpVersion::Two => Self::Opaque,
+        }
+    }
+}
+
 /// What is known of a connection before anybody has spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Declared {
@@ -85,7 +97,7 @@ async fn listen(stream: &TcpStream, held: &[u8]) -> Protocol {
     let mut unclear_since: Option<Instant> = None;
     loop {
         match sniff(peeked.bytes()) {
-            Sniffed::Http(version) => return Protocol::Http(version),
+            Sniffed::Http(version) => return Protocol::of(version),
             Sniffed::Opaque => return Protocol::Opaque,
             Sniffed::Unclear if !peeked.bytes().is_empty() => {
                 let since = *unclear_since.get_or_insert_with(Instant::now);
