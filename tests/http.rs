@@ -62,20 +62,21 @@ impl Web {
     }
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 fn ask(stream: &TcpStream) -> Option<Answer> {
-    let mut writer = stream;
     let forged = "X-Forwarded-Client-Cert: URI=spiffe://forged\r\nWeft-Stream: forged\r\n";
-    write!(
-        writer,
-        "GET /words HTTP/1.1\r\nHost: web\r\n{forged}X-Mixed: {SECRET}\r\n\r\n"
-    )
-    .ok()?;
+    ask_for(stream, "/words", &format!("{forged}X-Mixed: {SECRET}\r\n"))
+}
+
+/// Asks a service called `web` for a target, and reads the whole answer; `headers` are lines.
+pub(crate) fn ask_for(stream: &TcpStream, target: &str, headers: &str) -> Option<Answer> {
+    let mut writer = stream;
+    write!(writer, "GET {target} HTTP/1.1\r\nHost: web\r\n{headers}\r\n").ok()?;
     let mut reader = BufReader::with_capacity(1, stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -34,6 +34,7 @@ mod never_captured;
 mod policy;
 mod pools;
 mod probes;
+mod routes;
 mod scale;
 mod services;
 mod silence;

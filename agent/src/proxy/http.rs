@@ -4,7 +4,7 @@
 //! server ─▶ conversation: a client's connection
 //!               │ each request
 //!               ▼
-//!           forward: check → identify → authorise → route → balance → leg → send → answer ─▶ report
+//!           forward: check → identify → authorise → route → rule → balance → leg → send → answer ─▶ report
 //!                            └──────── way ────────┘          legs, those that wait
 //! ```
 //!
@@ -23,6 +23,7 @@ mod heads;
 mod hop;
 mod leg;
 mod legs;
+mod ruled;
 mod server;
 mod told;
 mod upgrade;

@@ -23,26 +23,42 @@ pub(super) enum Route {
     },
 }
 
-/// Finds where an authorised connection, or a request, may go.
-pub(super) fn route(permit: &Permit<'_>, protocol: Protocol) -> Route {
-    let identified = permit.identified();
-    let destination = identified.arrival.destination.0;
-    match (protocol, &identified.wanted) {
-        (Protocol::Opaque | Protocol::Http(_), Destination::Pod(_) | Destination::Unknown) => {
-            Route::Exactly(destination)
-        }
-        (
-            Protocol::Opaque | Protocol::Http(_),
+// === impl Route ===
+
+impl Route {
+    /// To the endpoints of a service's port; none where the destination is no service.
+    pub(super) fn of_service(wanted: &Destination, port: u16) -> Option<Self> {
+        match wanted {
+            Destination::Pod(_) | Destination::Unknown => None,
             Destination::Service {
                 service,
                 candidates,
                 port: _,
-            },
-        ) => Route::OneOf {
-            service: service.name.clone(),
-            port: destination.port(),
-            candidates: candidates.clone(),
-            affinity: service.affinity,
-        },
+            } => Some(Self::OneOf {
+                service: service.name.clone(),
+                port,
+                candidates: candidates.clone(),
+                affinity: service.affinity,
+            }),
+        }
+    }
+
+    /// The service whose endpoints come into question.
+    pub(super) fn service(&self) -> Option<&ObjectName> {
+        match self {
+            Self::Exactly(_) => None,
+            Self::OneOf { service, .. } => Some(service),
+        }
+    }
+}
+
+/// Finds where an authorised connection, or a request, may go, before routes have their say.
+pub(super) fn route(permit: &Permit<'_>, protocol: Protocol) -> Route {
+    match protocol {
+        Protocol::Opaque | Protocol::Http(_) => {
+            let identified = permit.identified();
+            let destination = identified.arrival.destination.0;
+            Route::of_service(&identified.wanted, destination.port()).unwrap_or(Route::Exactly(destination))
+        }
     }
 }

@@ -9,6 +9,10 @@ pub enum Denied {
     NoSuchPort,
     /// The service has no endpoint of the client's address family that may serve.
     NoEndpoint,
+    /// The service has routes, and none of their rules is for the request.
+    NoRoute,
+    /// The rule sends the request to a backend that cannot be used.
+    BackendNotResolved,
     /// The egress mode forbids addresses that are not in the model.
     EgressDenied,
     /// An AuthorizationPolicy of the destination forbids it.
@@ -80,10 +84,12 @@ pub enum Fault {
 
 impl Denied {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::DirectCall,
         Self::NoSuchPort,
         Self::NoEndpoint,
+        Self::NoRoute,
+        Self::BackendNotResolved,
         Self::EgressDenied,
         Self::PolicyDenied,
         Self::PlaintextRefused,
@@ -123,6 +129,8 @@ impl Denied {
             Self::DirectCall => "direct_call",
             Self::NoSuchPort => "no_such_port",
             Self::NoEndpoint => "no_endpoint",
+            Self::NoRoute => "no_route",
+            Self::BackendNotResolved => "backend_not_resolved",
             Self::EgressDenied => "egress_denied",
             Self::PolicyDenied => "policy_denied",
             Self::PlaintextRefused => "plaintext_refused",
@@ -157,6 +165,8 @@ impl Denied {
         match self {
             Self::DirectCall | Self::BadRequest | Self::RequestTimeout | Self::ClientGone => Fault::Client,
             Self::NoSuchPort
+            | Self::NoRoute
+            | Self::BackendNotResolved
             | Self::EgressDenied
             | Self::PodConnectionLimit
             | Self::Killed

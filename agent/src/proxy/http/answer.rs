@@ -59,6 +59,19 @@ pub(super) fn refuse(
     response
 }
 
+/// A response of the agent's own that is no refusal: its head says all.
+pub(super) fn empty(status: StatusCode, exchange: &Rc<Exchange>) -> Response<ResponseBody> {
+    exchange.answered(status);
+    let mut response = Response::new(ResponseBody::agent(Bytes::new(), exchange.clone()));
+    *response.status_mut() = status;
+    if exchange.conversation.is_closing() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// The status by which a refusal is told.
 pub(super) fn status(denied: Denied) -> StatusCode {
     match denied {
@@ -69,6 +82,9 @@ pub(super) fn status(denied: Denied) -> StatusCode {
         | Denied::DirectCall
         | Denied::PathRefused => StatusCode::FORBIDDEN,
         Denied::BadRequest => StatusCode::BAD_REQUEST,
+        // GEP-1294, and HTTPRoute's `backendRefs`.
+        Denied::NoRoute => StatusCode::NOT_FOUND,
+        Denied::BackendNotResolved => StatusCode::INTERNAL_SERVER_ERROR,
         Denied::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Denied::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Denied::UpstreamReset | Denied::UpstreamProtocol | Denied::ProtocolViolation => StatusCode::BAD_GATEWAY,
@@ -116,6 +132,7 @@ fn grpc_status(denied: Denied) -> HeaderValue {
     HeaderValue::from_static(match status(denied) {
         StatusCode::FORBIDDEN => "7",
         StatusCode::BAD_REQUEST => "13",
+        StatusCode::NOT_FOUND => "12",
         StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => "4",
         _ => "14",
     })

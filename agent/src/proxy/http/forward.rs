@@ -1,4 +1,4 @@
-//! A request's way, in the order of its steps: check, identify, authorise, route, balance, leg, forward, answer.
+//! A request's way, in the order of its steps: check, identify, authorise, route, rule, balance, leg, forward, answer.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, rc::Rc};
 
@@ -7,6 +7,7 @@ use http::{
     header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE},
 };
 use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
 
 use super::{
     answer::{self, Dialect, refused_there},
@@ -17,7 +18,9 @@ use super::{
     expect::Gate,
     forwarded, hop,
     leg::{Leg, NotSent},
+    ruled::{self, Ruled},
     upgrade::Upgrade,
+    way::Way,
 };
 use crate::{
     proxy::{
@@ -64,14 +67,46 @@ async fn forward(
     let mut request = prepare(request, upgrade.as_ref(), exchange);
     let protocol = Protocol::Http(HttpVersion::One);
     let way = &exchange.conversation.way;
-    let route = way.route(request.headers_mut(), protocol, exchange)?;
+    let mut route = way.route(request.headers_mut(), protocol, exchange)?;
+    let mesh = exchange.conversation.lane.shared.mesh();
+    let ruled = match way {
+        Way::Outbound(_) => ruled::rule(&request, &route, &mesh, exchange)?,
+        // The client's agent has chosen.
+        Way::Inbound(_) => None,
+    };
+    if let Some(ruled) = &ruled {
+        if let Some(response) = ruled.answer(&request, exchange) {
+            return Ok(response);
+        }
+        route = ruled.route(&mesh, exchange)?;
+        ruled.change(&mut request);
+    }
+    let asking = pin!(ask(request, &route, exchange));
+    let (mut response, leg) = match ruled.as_ref().and_then(Ruled::patience) {
+        Some(limit) => timeout(limit, asking)
+            .await
+            .map_err(|_elapsed| Denied::UpstreamTimeout)??,
+        None => asking.await?,
+    };
+    if let Some(ruled) = &ruled {
+        ruled.change_response(&mut response);
+    }
+    finish(response, leg, upgrade, exchange)
+}
+
+/// Sends the request to an endpoint and waits for its response's head.
+async fn ask(
+    mut request: Request<RequestBody>,
+    route: &Route,
+    exchange: &Rc<Exchange>,
+) -> Result<(Response<Incoming>, Leg), Denied> {
     let mut stale = 0;
-    let (response, leg) = loop {
-        let mut leg = find(&route, request.headers_mut(), exchange).await?;
+    loop {
+        let mut leg = find(route, request.headers_mut(), exchange).await?;
         let reused = leg.reused;
         let again = reused.then(|| repeatable(&request, exchange)).flatten();
         request = match send(request, &mut leg, exchange).await? {
-            Ok(response) => break (response, leg),
+            Ok(response) => return Ok((response, leg)),
             // The connection was over before it was used: as often as one waits, then for new ones.
             Err(NotSent::Whole(request)) if reused || stale < MOST_STALE => *request,
             Err(NotSent::Whole(_)) => return Err(Denied::UpstreamReset),
@@ -79,8 +114,7 @@ async fn forward(
         };
         stale += usize::from(!reused);
         exchange.leave_endpoint();
-    };
-    finish(response, leg, upgrade, exchange)
+    }
 }
 
 /// Picks an endpoint and takes a leg to it, or to another one where that might do better.
@@ -100,7 +134,7 @@ async fn find(route: &Route, headers: &mut HeaderMap, exchange: &Rc<Exchange>) -
         let address = picked.address;
         exchange.picked(peer(address, exchange));
         exchange.goes_to(picked);
-        let reaching = pin!(conversation.way.leg(address, headers, exchange));
+        let reaching = pin!(conversation.way.leg(address, route, headers, exchange));
         match exchange.unless_cut(reaching).await {
             Ok(leg) => return Ok(leg),
             Err(denied) if tried.len() < RETRIES && elsewhere(denied) => {

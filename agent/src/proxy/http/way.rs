@@ -51,11 +51,12 @@ impl Way {
     pub(super) async fn leg(
         &self,
         address: SocketAddr,
+        route: &Route,
         headers: &mut HeaderMap,
         exchange: &Rc<Exchange>,
     ) -> Result<Leg, Denied> {
         match self {
-            Self::Outbound(outbound) => outbound.leg(address, headers, exchange).await,
+            Self::Outbound(outbound) => outbound.leg(address, route.service(), headers, exchange).await,
             Self::Inbound(inbound) => inbound.leg(address, headers, exchange).await,
         }
     }

@@ -60,9 +60,11 @@ impl Outbound {
         Ok(route(&permit, protocol))
     }
 
+    /// `serving` is the service of which it is an endpoint: a backend's, where routes have chosen one.
     pub(super) async fn leg(
         &self,
         address: SocketAddr,
+        serving: Option<&ObjectName>,
         headers: &mut HeaderMap,
         exchange: &Rc<Exchange>,
     ) -> Result<Leg, Denied> {
@@ -72,11 +74,11 @@ impl Outbound {
         hop::strip_own(headers);
         let mesh = lane.shared.mesh();
         let identified = identify::outbound(arrival, &mesh).map_err(|(denied, _)| denied)?;
-        let service = service(&identified.wanted).cloned();
+        let asked_for = service(&identified.wanted).cloned();
         let permit = authorise::egress(identified, exchange, &lane.shared)?;
         let outgoing = Outgoing {
             arrival,
-            service,
+            service: serving.cloned(),
             permit,
             mesh: mesh.clone(),
             live: exchange,
@@ -97,7 +99,7 @@ impl Outbound {
         if let Some(peer) = &leg.line.peer {
             let told = self
                 .told
-                .get_or_init(|| told::tell(&header(arrival, outgoing.service.as_ref())));
+                .get_or_init(|| told::tell(&header(arrival, asked_for.as_ref())));
             if let Some(value) = told {
                 told::say(headers, value, &leg.line.told);
             }

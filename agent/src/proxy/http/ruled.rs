@@ -1,0 +1,157 @@
+//! What a service's routes do to a request and to its response (GEP-1294; in the order of HTTPRoute's filters).
+
+use std::{hash::BuildHasher as _, hash::RandomState, rc::Rc, sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{HOST, LOCATION, ORIGIN},
+};
+
+use super::{answer, body::ResponseBody, exchange::Exchange};
+use crate::{
+    model::{Asked, Backend, Family, Filters, Mesh, Preflight, Redirect, Rewrite, RouteRule},
+    proxy::route::Route,
+    telemetry::Denied,
+};
+
+/// A request whose rule was found.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    rule: Arc<RouteRule>,
+    /// The backend that was drawn.
+    backend: Backend,
+    /// Whose page asks.
+    origin: Option<HeaderValue>,
+}
+
+/// Finds the rule for a request that goes to one of a service's endpoints; none where the service has no routes for this
+/// client.
+pub(super) fn rule<B>(
+    request: &Request<B>,
+    route: &Route,
+    mesh: &Mesh,
+    exchange: &Exchange,
+) -> Result<Option<Ruled>, Denied> {
+    let namespace = &exchange.conversation.arrival.door().pod.name.namespace;
+    let routes = match route {
+        Route::Exactly(_) => None,
+        Route::OneOf { service, port, .. } => mesh.routes(service, *port, namespace),
+    };
+    let Some(routes) = routes else { return Ok(None) };
+    let chosen = routes.choose(request.method(), request.uri(), request.headers());
+    let rule = chosen.ok_or(Denied::NoRoute)?;
+    exchange.request(|report, _| report.route = Some(label(rule)));
+    Ok(Some(Ruled {
+        rule: rule.clone(),
+        backend: rule.pick(RandomState::new().hash_one(())).clone(),
+        origin: request.headers().get(ORIGIN).cloned(),
+    }))
+}
+
+// === impl Ruled ===
+
+impl Ruled {
+    /// How long the whole exchange, and each try, may take until the response's head is there.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let timeouts = self.rule.timeouts;
+        let given = timeouts.request.into_iter().chain(timeouts.backend_request);
+        given.filter(|limit| !limit.is_zero()).min()
+    }
+
+    /// The response of the agent's own, where the rule asks for one.
+    pub(super) fn answer<B>(&self, request: &Request<B>, exchange: &Rc<Exchange>) -> Option<Response<ResponseBody>> {
+        self.each_filters().find_map(|filters| {
+            let cors = filters.cors.as_ref();
+            match cors.and_then(|cors| cors.preflight(request.method(), request.headers())) {
+                Some(preflight) => Some(answer_preflight(preflight, exchange)),
+                None => {
+                    let redirect = filters.redirect.as_ref()?;
+                    Some(answer_redirect(redirect, request, exchange))
+                }
+            }
+        })
+    }
+
+    /// Where the request may go: to the endpoints of its backend.
+    pub(super) fn route(&self, mesh: &Mesh, exchange: &Exchange) -> Result<Route, Denied> {
+        let backend = match &self.backend {
+            Backend::Resolved(backend) => backend,
+            Backend::Unresolved(reason) => {
+                tracing::debug!(%reason, route = %self.rule.route, "A request has no backend");
+                return Err(Denied::BackendNotResolved);
+            }
+        };
+        let family = Family::of(exchange.conversation.arrival.destination.0.ip());
+        let wanted = mesh.backend(&backend.service, backend.port, family);
+        wanted
+            .and_then(|wanted| Route::of_service(&wanted, backend.port))
+            .ok_or(Denied::BackendNotResolved)
+    }
+
+    /// Changes the request: what the rule does to all, then what the backend's own filters do.
+    pub(super) fn change<B>(&self, request: &mut Request<B>) {
+        for filters in self.each_filters() {
+            filters.request_headers.apply(request.headers_mut());
+            if let Some(rewrite) = &filters.rewrite {
+                apply(rewrite, request);
+            }
+        }
+    }
+
+    /// Changes the response.
+    pub(super) fn change_response<B>(&self, response: &mut Response<B>) {
+        for filters in self.each_filters() {
+            filters.response_headers.apply(response.headers_mut());
+            if let Some(cors) = &filters.cors {
+                cors.permit(self.origin.as_ref(), response.headers_mut());
+            }
+        }
+    }
+
+    fn each_filters(&self) -> impl Iterator<Item = &Filters> {
+        let of_backend = match &self.backend {
+            Backend::Resolved(backend) => Some(&backend.filters),
+            Backend::Unresolved(_) => None,
+        };
+        [&self.rule.filters].into_iter().chain(of_backend)
+    }
+}
+
+fn apply<B>(rewrite: &Rewrite, request: &mut Request<B>) {
+    if let Some(host) = rewrite.host_header() {
+        request.headers_mut().insert(HOST, host);
+    }
+    if let Some(target) = rewrite.target(request.uri()) {
+        *request.uri_mut() = Uri::from(target);
+    }
+}
+
+fn answer_preflight(Preflight(headers): Preflight, exchange: &Rc<Exchange>) -> Response<ResponseBody> {
+    let mut response = answer::empty(StatusCode::NO_CONTENT, exchange);
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn answer_redirect<B>(redirect: &Redirect, request: &Request<B>, exchange: &Rc<Exchange>) -> Response<ResponseBody> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let location = redirect.location(Asked {
+        scheme: "http",
+        host,
+        port: exchange.conversation.arrival.destination.0.port(),
+        uri: request.uri(),
+    });
+    let status = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
+    let mut response = answer::empty(status, exchange);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// A rule as records show it.
+fn label(rule: &RouteRule) -> Arc<str> {
+    match &rule.name {
+        Some(name) => format!("{}/{name}", rule.route).into(),
+        None => format!("{}/{}", rule.route, rule.index).into(),
+    }
+}
