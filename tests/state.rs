@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::mesh::Single;
 
+/// The version of the layout of what is kept.
+const LAYOUT: u64 = 3;
 const SERVICE: Addresses = Addresses::service(10);
 
 /// The manifests of a mesh, moved elsewhere.
@@ -87,7 +89,11 @@ fn what_was_kept_and_is_not_understood_is_discarded_aloud() {
     let launch = mesh.agent.kill();
     let file = launch.state().join("mesh.json");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("\"version\":2", "\"version\":4000")).unwrap();
+    fs::write(
+        &file,
+        text.replace(&format!("\"version\":{LAYOUT}"), "\"version\":4000"),
+    )
+    .unwrap();
     let agent = launch.clone().start();
     assert!(
         agent.logged().contains("The mesh that was kept is discarded"),
@@ -112,7 +118,7 @@ fn what_was_kept_and_is_not_understood_is_discarded_aloud() {
 fn kept(launch: &Launch) -> Value {
     let text = fs::read_to_string(launch.state().join("mesh.json")).unwrap_or_default();
     let value: Value = serde_json::from_str(&text).unwrap_or_default();
-    if value["version"] == 2 {
+    if value["version"] == LAYOUT {
         value["contents"].clone()
     } else {
         Value::Null
