@@ -338,7 +338,7 @@ pub(super) struct AskedRoute {
     #[arg(long, value_name = "POD")]
     pub(super) from: String,
 
-    /// Where to: http://SERVICE[.NAMESPACE][:PORT]/PATH, or by the Service's address
+    /// Where to: the URL names a Service (`http://cart.shop:80/items`) or one of its addresses
     #[arg(long, value_name = "URL")]
     pub(super) to: String,
 
