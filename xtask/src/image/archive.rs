@@ -31,7 +31,7 @@ struct Blob {
 
 /// Writes the archive.
 pub(super) fn write(path: &Path, config: &Config<'_>, layer: &Layer) -> Result<()> {
-    let blobs = blobs(config, layer);
+    let blobs = blobs(config, layer)?;
     let [_, _, manifest] = &blobs;
     let mut named = manifest.descriptor();
     // The one is the standard's, the other what containerd takes as a whole name.
@@ -64,10 +64,12 @@ pub(super) fn write(path: &Path, config: &Config<'_>, layer: &Layer) -> Result<(
 }
 
 /// The layer, the configuration which names it, and the manifest which names both.
-fn blobs(config: &Config<'_>, layer: &Layer) -> [Blob; 3] {
-    let layer = Blob {
-        kind: "application/vnd.oci.image.layer.v1.tar",
-        bytes: layer.bytes.clone(),
+///
+/// The layer is packed: a node fetches it. The configuration names what it is unpacked.
+fn blobs(config: &Config<'_>, layer: &Layer) -> Result<[Blob; 3]> {
+    let packed = Blob {
+        kind: "application/vnd.oci.image.layer.v1.tar+gzip",
+        bytes: layer.packed()?,
     };
     let settings = json!({
         "architecture": config.arch.to_string(),
@@ -83,13 +85,13 @@ fn blobs(config: &Config<'_>, layer: &Layer) -> [Blob; 3] {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": settings.descriptor(),
-        "layers": [layer.descriptor()],
+        "layers": [packed.descriptor()],
     });
     let manifest = Blob {
         kind: MANIFEST,
         bytes: manifest.to_string().into_bytes(),
     };
-    [layer, settings, manifest]
+    Ok([packed, settings, manifest])
 }
 
 // === impl Blob ===
@@ -111,6 +113,8 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 mod tests {
     use std::collections::BTreeMap;
     use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
 
     use super::*;
 
@@ -149,9 +153,13 @@ mod tests {
         };
         let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
         let manifest: Value = serde_json::from_slice(named(&index["manifests"][0])).unwrap();
-        assert_eq!(named(&manifest["layers"][0]), &layer.bytes);
+        let mut unpacked = Vec::new();
+        let packed = named(&manifest["layers"][0]);
+        GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, layer.bytes);
         let config: Value = serde_json::from_slice(named(&manifest["config"])).unwrap();
         assert_eq!(config["config"]["Entrypoint"], json!(["/weft"]));
-        assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
+        let unpacked = format!("sha256:{}", sha256(&unpacked));
+        assert_eq!(config["rootfs"]["diff_ids"], json!([unpacked]));
     }
 }

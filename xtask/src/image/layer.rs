@@ -1,7 +1,10 @@
 //! The one layer of an image: a tar archive that is the same, byte for byte, whenever the same program is packed.
 
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest;
+use flate2::{Compression, write::GzEncoder};
 use tar::{Builder, EntryType, Header};
 
 /// A layer.
@@ -14,6 +17,13 @@ pub(super) struct Layer {
 // === impl Layer ===
 
 impl Layer {
+    /// The archive as registries and nodes have it.
+    pub(super) fn packed(&self) -> Result<Vec<u8>> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+        packer.write_all(&self.bytes).context("cannot pack a layer")?;
+        packer.finish().context("cannot pack a layer")
+    }
+
     /// A program, and the folders that containers expect.
     pub(super) fn of_program(path: &str, content: &[u8]) -> Result<Self> {
         let mut archive = Builder::new(Vec::new());
