@@ -1,7 +1,8 @@
-//! `cargo xtask cluster load`: Weft's image and the sample application's, as they are in the checkout.
+//! `cargo xtask cluster load`: Weft's image and the sample application's, as they are in the checkout, and Weft installed.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use cluster::{Cluster, Kubectl};
 
 use super::Name;
 use crate::{
@@ -9,9 +10,12 @@ use crate::{
     image::{Arch, Which},
     setup::{self, Need},
     timing::Timing,
+    workspace,
 };
 
-/// Build the images of Weft and of the sample application, and give them to the nodes
+/// Build the images of Weft and of the sample application, give them to the nodes, and install Weft from deploy/
+///
+/// Where Weft is installed already, its pods are started again with the new image.
 ///
 /// With KUBECONFIG set the nodes are somebody else's: the archives are built, and how to bring them there is printed.
 #[derive(Args)]
@@ -70,7 +74,36 @@ pub(super) fn load(timing: &mut Timing, name: &Name, which: &[Which]) -> Result<
     for (_, reference) in archives {
         println!("{reference}");
     }
+    if which.contains(&Which::Weft) {
+        timing.step("install", || install(&cluster))?;
+    }
     Ok(())
 }
+
+/// As a user does it: `kubectl apply -k deploy`, until all of it is ready.
+fn install(cluster: &Cluster) -> Result<()> {
+    let kubectl = cluster.kubectl()?;
+    let was_there = kubectl.run(&["get", AGENTS, IN_SYSTEM]).is_ok();
+    let deploy = workspace::root().join("deploy");
+    let deploy = deploy.to_str().context("the checkout's path must be text")?;
+    kubectl.run(&["apply", "--server-side", "--force-conflicts", "--kustomize", deploy])?;
+    if was_there {
+        // The image's name is the same, and so is all that Kubernetes compares.
+        kubectl.run(&[&["rollout", "restart", IN_SYSTEM][..], &PARTS].concat())?;
+    }
+    PARTS.iter().try_for_each(|part| is_ready(&kubectl, part))
+}
+
+fn is_ready(kubectl: &Kubectl, part: &str) -> Result<()> {
+    let waited = kubectl.run(&["rollout", "status", part, IN_SYSTEM, "--timeout=120s"]);
+    waited.map(drop).with_context(|| {
+        let pods = kubectl.run(&["get", "pods", IN_SYSTEM]);
+        format!("{part} does not become ready\n{}", pods.unwrap_or_default())
+    })
+}
+
+const AGENTS: &str = "daemonset/weft-agent";
+const PARTS: [&str; 3] = ["deployment/weft-ca", AGENTS, "deployment/weft-controller"];
+const IN_SYSTEM: &str = "--namespace=weft-system";
 
 pub(super) const ALL: [Which; 2] = [Which::Weft, Which::Sample];
