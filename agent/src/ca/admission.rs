@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::sync::watch;
 
-use super::{book::Book, live::Live, reviews::Reviews};
+use super::{admit::BEHIND, book::Book, live::Live, reviews::Reviews};
 use crate::{
     cluster::{FollowedRoster, ReviewedToken},
     model::{Enrolment, NotEnrolled, ObjectName, PodUid, Roster},
@@ -90,19 +90,19 @@ impl Gate {
             }
         };
         let live = Arc::clone(&live.borrow());
-        known
-            .standing(&live, &roster.now())
-            .map_err(|stranger| match stranger {
-                // An agent may be faster than the news of its own pod.
-                Stranger::Gone => NotAdmitted::Unavailable(stranger.to_string()),
-                Stranger::JoinToken
-                | Stranger::PodToken
-                | Stranger::Token(_)
-                | Stranger::Unbound
-                | Stranger::NoAgent(_)
-                | Stranger::OtherNode(_)
-                | Stranger::Denied => refused(&stranger),
-            })?;
+        // An agent may be faster than the news of its own pod.
+        let there = |roster: &Roster| known.standing(&live, roster) != Err(Stranger::Gone);
+        let roster = roster.until(BEHIND, there).await;
+        known.standing(&live, &roster).map_err(|stranger| match stranger {
+            Stranger::Gone => NotAdmitted::Unavailable(stranger.to_string()),
+            Stranger::JoinToken
+            | Stranger::PodToken
+            | Stranger::Token(_)
+            | Stranger::Unbound
+            | Stranger::NoAgent(_)
+            | Stranger::OtherNode(_)
+            | Stranger::Denied => refused(&stranger),
+        })?;
         Ok(known)
     }
 }

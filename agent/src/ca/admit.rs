@@ -1,6 +1,6 @@
 //! Whether an agent may have the certificate that it asks for.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     model::{Enrolment, NotEnrolled, ObjectName, Roster, RosterPod},
@@ -44,20 +44,46 @@ pub(super) fn admit(roster: &Roster, node: &str, ask: &Ask) -> Result<Vec<IpAddr
         Enrolment::Enrolled => {}
         Enrolment::Out(reason) => return Err(Refusal::NotEnrolled(reason)),
     }
-    let is_own = |ip: &IpAddr| may_name(roster, node, pod, *ip);
+    let is_own = |ip: &IpAddr| is_pods_alone(roster, pod, *ip) && is_of_node(roster, node, *ip);
     Ok(ask.ips.iter().map(IpAddr::to_canonical).filter(is_own).collect())
 }
 
-fn may_name(roster: &Roster, node: &str, pod: &RosterPod, ip: IpAddr) -> bool {
+/// Whether the roster may only not have heard yet what the agent of `node` has: news of a pod come to each by a way of its
+/// own, and the agent's is the shorter one.
+pub(super) fn may_be_behind(roster: &Roster, node: &str, ask: &Ask) -> bool {
+    let Some(pod) = roster.pods.get(&ask.uid) else {
+        return true;
+    };
+    match admit(roster, node, ask) {
+        Ok(named) => {
+            let mut asked = ask.ips.iter().map(IpAddr::to_canonical);
+            asked.any(|ip| is_of_node(roster, node, ip) && !named.contains(&ip))
+        }
+        // It was there before it was given to a node.
+        Err(Refusal::OtherNode) => pod.node.is_none(),
+        Err(Refusal::NotEnrolled(reason)) => reason == NotEnrolled::NoLabel,
+        Err(Refusal::NoSuchPod | Refusal::OtherName(_) | Refusal::OtherServiceAccount(_) | Refusal::Denied(_)) => false,
+    }
+}
+
+/// Whether the address is the pod's, and no other live pod's.
+fn is_pods_alone(roster: &Roster, pod: &RosterPod, ip: IpAddr) -> bool {
     let mut others = roster
         .pods
         .values()
         .filter(|other| other.name != pod.name && other.has_own_network());
-    let ranges = roster.pod_cidrs.get(node).map_or(&[][..], Vec::as_slice);
-    pod.ips.contains(&ip)
-        && !others.any(|other| other.ips.contains(&ip))
-        && (ranges.is_empty() || ranges.iter().any(|range| range.contains(&ip)))
+    pod.ips.contains(&ip) && !others.any(|other| other.ips.contains(&ip))
 }
+
+/// Whether the address is of the node's ranges, where these are known.
+fn is_of_node(roster: &Roster, node: &str, ip: IpAddr) -> bool {
+    let ranges = roster.pod_cidrs.get(node).map_or(&[][..], Vec::as_slice);
+    ranges.is_empty() || ranges.iter().any(|range| range.contains(&ip))
+}
+
+/// How long an agent that knows more than the roster waits for it. News are there in a few milliseconds; the roster takes
+/// several changes as one.
+pub(super) const BEHIND: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests;

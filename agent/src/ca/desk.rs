@@ -5,11 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     admission::{Gate, Known},
-    admit::{Refusal, admit},
+    admit::{BEHIND, Refusal, admit, may_be_behind},
     attending::{Attending, Seat},
     audit::{AUDIT, Audit, Settled},
     live::Live,
@@ -34,6 +37,13 @@ pub(super) struct Desk {
     pub(super) attending: Arc<Attending>,
     pub(super) audit: Audit,
     pub(super) metrics: CaMetrics,
+}
+
+/// What an agent asks for, until the roster has caught up with what the agent knows.
+struct Open {
+    ask: Ask,
+    /// When it is settled by what the roster says, whatever that is.
+    until: Instant,
 }
 
 /// Why a certificate was not issued.
@@ -91,9 +101,10 @@ impl Desk {
         let seat = Seat::take(&self.attending, &node);
         tracing::info!(target: AUDIT, %node, "Agent attends");
         let mut told = None;
+        let mut open: Vec<Open> = Vec::new();
         loop {
             let live = Arc::clone(&self.live.borrow_and_update());
-            let roster = self.roster.now();
+            let roster = self.roster.look();
             if let Err(stranger) = known.standing(&live, &roster) {
                 tracing::warn!(target: AUDIT, %node, reason = %stranger, "Agent sent away");
                 return;
@@ -111,21 +122,29 @@ impl Desk {
                     break;
                 }
             }
+            let now = Instant::now();
+            let due = open.extract_if(.., |open| {
+                open.until <= now || !may_be_behind(&roster, &node, &open.ask)
+            });
+            let outcomes: Vec<_> = due.map(|due| self.settle(&live, &roster, &node, due.ask)).collect();
+            if !outcomes.is_empty() && answers.send(news(None, outcomes)).await.is_err() {
+                break;
+            }
+            let regard = open.iter().map(|open| open.until).fold(now + REGARD, Instant::min);
             tokio::select! {
                 changed = self.live.changed() => if changed.is_err() {
                     break;
                 },
-                word = words.recv() => match word {
+                word = words.recv(), if open.len() < MOST_OPEN => match word {
                     Some(Word::Known(version)) => seat.knows(version),
                     Some(Word::Asks(asks)) => {
-                        let outcomes = asks.into_iter().map(|ask| self.settle(&live, &roster, &node, ask)).collect();
-                        if answers.send(news(None, outcomes)).await.is_err() {
-                            break;
-                        }
+                        let until = Instant::now() + BEHIND;
+                        open.extend(asks.into_iter().map(|ask| Open { ask, until }));
                     }
                     None => break,
                 },
-                () = sleep(REGARD) => {}
+                () = self.roster.changed(), if !open.is_empty() => {}
+                () = sleep_until(regard) => {}
             }
         }
         tracing::info!(target: AUDIT, %node, "Agent has left");
@@ -210,3 +229,9 @@ fn news(bundle: Option<Bundle>, outcomes: Vec<Outcome>) -> Answer {
 
 /// How often it is looked whether an agent may attend yet, beside when it says something.
 const REGARD: Duration = Duration::from_secs(5);
+
+/// How much an agent may have open: more than its node may have pods. Beyond it, its words wait.
+const MOST_OPEN: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The pods of all nodes, as a CA follows them: the only follower of a whole cluster's pods.
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -60,9 +60,29 @@ impl FollowedRoster {
         }
     }
 
+    /// The roster at this moment; [`Self::changed`] waits for another one.
+    pub fn look(&mut self) -> Arc<Roster> {
+        Arc::clone(&self.roster.borrow_and_update())
+    }
+
+    /// Waits until the roster is another one than at the last look.
+    pub async fn changed(&mut self) {
+        if self.roster.changed().await.is_err() {
+            future::pending::<()>().await;
+        }
+    }
+
     /// The roster at this moment.
     pub fn now(&self) -> Arc<Roster> {
         Arc::clone(&self.roster.borrow())
+    }
+
+    /// Waits until the roster is such, but no longer than `patience`; gives what it is then.
+    pub async fn until(&self, patience: Duration, mut such: impl FnMut(&Roster) -> bool) -> Arc<Roster> {
+        let mut roster = self.roster.clone();
+        // Where nobody writes it any more, what it is stays what it is.
+        let _ = timeout(patience, roster.wait_for(|roster| such(roster))).await;
+        self.now()
     }
 
     /// Whether it is what its source says.

@@ -100,3 +100,35 @@ fn addresses_that_are_not_the_pods_or_not_of_the_nodes_range_are_not_named() {
     roster.pod_cidrs = range("10.0.0.0/16");
     assert_eq!(admit(&roster, "node-1", &ask), Ok(vec![mk_ip("10.0.0.1")]));
 }
+
+#[test]
+fn the_roster_may_be_behind_where_news_would_change_what_is_issued() {
+    let roster = |change: fn(&mut RosterPod)| {
+        let mut cart = mk_pod("cart", "10.0.0.1");
+        change(&mut cart);
+        mk_roster(vec![cart])
+    };
+    let ask = mk_ask("cart", "10.0.0.1");
+    let behind = |roster: &Roster| may_be_behind(roster, "node-1", &ask);
+    assert!(!behind(&roster(|_cart| {})), "it says all that is asked");
+    assert!(behind(&Roster::default()));
+    assert!(behind(&roster(|cart| cart.ips.clear())));
+    assert!(behind(&roster(|cart| cart.node = None)));
+    assert!(behind(&roster(|cart| {
+        cart.enrolment = Enrolment::Out(NotEnrolled::NoLabel);
+    })));
+    assert!(!behind(&roster(|cart| cart.node = Some("node-2".into()))));
+    assert!(!behind(&roster(|cart| cart.service_account = "admin".into())));
+    assert!(!behind(&roster(|cart| {
+        cart.enrolment = Enrolment::Out(NotEnrolled::HostNetwork);
+    })));
+    // Whoever had the address before may be gone already.
+    assert!(behind(&mk_roster(vec![
+        mk_pod("cart", "10.0.0.1"),
+        mk_pod("web", "10.0.0.1")
+    ])));
+    let mut out_of_range = roster(|cart| cart.ips.clear());
+    let range = "10.1.0.0/16".parse().expect("a range");
+    out_of_range.pod_cidrs = BTreeMap::from([("node-1".into(), vec![range])]);
+    assert!(!behind(&out_of_range), "that address is never named");
+}

@@ -168,7 +168,7 @@ impl<C: Ca> Keeper<C> {
                         });
                         self.plan.ask(&uid, key, subject, now);
                     }
-                    Err(error) => self.plan.refuse(&uid, &with_causes(&error)),
+                    Err(error) => self.plan.refuse(&uid, &subject, &with_causes(&error)),
                 }
             }
             say.send(Word::Asks(asks)).await.ok()?;
@@ -231,21 +231,20 @@ impl<C: Ca> Keeper<C> {
         let Outcome { uid, issued } = outcome;
         // The pod may be gone meanwhile.
         let Some(asked) = self.plan.answered(&uid) else { return };
-        let pod = asked.subject.pod.clone();
-        match self.hold(&uid, asked, issued) {
+        match self.hold(&uid, &asked, issued) {
             Ok(()) => self.metrics.count(CertificateOutcome::Issued),
             Err(error) => {
                 let reason = with_causes(&error);
-                tracing::warn!(%pod, reason, "No certificate");
+                tracing::warn!(pod = %asked.subject.pod, reason, "No certificate");
                 self.metrics.count(CertificateOutcome::Refused);
-                self.plan.refuse(&uid, &reason);
+                self.plan.refuse(&uid, &asked.subject, &reason);
             }
         }
     }
 
-    fn hold(&mut self, uid: &PodUid, asked: Asked, issued: Result<Vec<Vec<u8>>, String>) -> Result<(), Fruitless> {
+    fn hold(&mut self, uid: &PodUid, asked: &Asked, issued: Result<Vec<Vec<u8>>, String>) -> Result<(), Fruitless> {
         let Asked { key, subject, .. } = asked;
-        let issued = Issued::new(&key, issued.map_err(Fruitless::Refused)?)?;
+        let issued = Issued::new(key, issued.map_err(Fruitless::Refused)?)?;
         let certificate = Arc::clone(&issued.certificate);
         let identity = &certificate.identity;
         if &certificate.uid != uid
@@ -259,8 +258,7 @@ impl<C: Ca> Keeper<C> {
             return Err(Fruitless::Clock);
         }
         tracing::debug!(pod = %subject.pod, serial = %certificate.serial, "Certificate held");
-        self.plan
-            .hold(uid, subject, certificate.authority.clone(), certificate.not_after);
+        self.plan.hold(uid, subject, &certificate);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! Who is to get a certificate, and when: at once, at half life, when addresses or the signing root change, and again
-//! after a while where one was refused.
+//! after a while where one was refused or names too few addresses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     model::{Mesh, ObjectName, Pod, PodUid},
-    tls::{AuthorityId, key::PodKey},
+    tls::{AuthorityId, certificate::PodCertificate, key::PodKey},
 };
 
 /// The pods that are to have certificates.
@@ -42,10 +42,11 @@ pub(super) struct Asked {
 #[derive(Debug)]
 struct Planned {
     subject: Subject,
-    /// What the last certificate was asked for.
-    held: Option<(Subject, AuthorityId)>,
+    /// Who has signed the last certificate.
+    held: Option<AuthorityId>,
     due: Instant,
     asked: Option<Asked>,
+    /// How many tries in a row have not brought all that was asked for.
     failures: u32,
     /// Why there was none the last time.
     refusal: Option<Arc<str>>,
@@ -75,7 +76,7 @@ impl Plan {
     /// Renews what another root has signed, spread over a moment.
     pub(super) fn signed_by(&mut self, signer: AuthorityId, now: Instant) {
         for planned in self.pods.values_mut() {
-            if planned.held.as_ref().is_some_and(|(_, held)| held != &signer) {
+            if planned.held.as_ref().is_some_and(|held| held != &signer) {
                 planned.due = planned.due.min(now + part_of(SPREAD));
             }
         }
@@ -123,31 +124,49 @@ impl Plan {
         }
     }
 
-    /// Notes a certificate that ends at `not_after`.
-    pub(super) fn hold(&mut self, uid: &PodUid, subject: Subject, authority: AuthorityId, not_after: SystemTime) {
+    /// Notes a certificate for what was asked, as far as `certificate` says so.
+    pub(super) fn hold(&mut self, uid: &PodUid, subject: &Subject, certificate: &PodCertificate) {
         let Some(planned) = self.pods.get_mut(uid) else {
             return;
         };
         let now = Instant::now();
-        let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
-        let stale = planned.subject != subject || self.signer.as_ref().is_some_and(|signer| signer != &authority);
+        let authority = certificate.authority.clone();
+        let left = certificate
+            .not_after
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
         // Between 40 and 50 per cent of what is left, so that a node's pods do not come all at once.
-        planned.due = if stale {
+        let renewal = now + SHORTEST.max(left * 2 / 5 + part_of(left / 10));
+        let is_whole = subject.ips.iter().all(|ip| certificate.ips.contains(ip));
+        planned.due = if &planned.subject != subject {
+            now
+        } else if self.signer.as_ref().is_some_and(|signer| signer != &authority) {
             now + part_of(SPREAD)
+        } else if is_whole {
+            renewal
         } else {
-            now + SHORTEST.max(left * 2 / 5 + part_of(left / 10))
+            // The CA has not heard of these addresses yet, or they are another pod's; it never may for all we know.
+            renewal.min(now + pause(planned.failures))
         };
-        planned.held = Some((subject, authority));
-        planned.failures = 0;
+        planned.failures = if is_whole {
+            0
+        } else {
+            planned.failures.saturating_add(1)
+        };
+        planned.held = Some(authority);
         planned.refusal = None;
     }
 
-    /// Notes that there was no certificate: the next try comes later, and later again.
-    pub(super) fn refuse(&mut self, uid: &PodUid, reason: &str) {
-        if let Some(planned) = self.pods.get_mut(uid) {
+    /// Notes that there was no certificate for what was asked: the next try comes later, and later again.
+    pub(super) fn refuse(&mut self, uid: &PodUid, subject: &Subject, reason: &str) {
+        let Some(planned) = self.pods.get_mut(uid) else {
+            return;
+        };
+        planned.refusal = Some(reason.into());
+        // What the refusal is about may be over.
+        if &planned.subject == subject {
             planned.due = Instant::now() + backoff(planned.failures);
             planned.failures = planned.failures.saturating_add(1);
-            planned.refusal = Some(reason.into());
         }
     }
 
@@ -196,7 +215,12 @@ impl Subject {
 
 /// How long to wait after so many failures: from half a second, doubled, to a minute, with jitter.
 pub(super) fn backoff(failures: u32) -> Duration {
-    let longest = SHORTEST.saturating_mul(1 << failures.min(10)).min(LONGEST);
+    pause(failures).min(LONGEST / 2 + part_of(LONGEST / 2))
+}
+
+/// From half a second, doubled with each failure, with jitter.
+fn pause(failures: u32) -> Duration {
+    let longest = SHORTEST.saturating_mul(1 << failures.min(MOST_DOUBLED));
     longest / 2 + part_of(longest / 2)
 }
 
@@ -214,3 +238,5 @@ const SPREAD: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// A pause of nine hours, longer than any half life.
+const MOST_DOUBLED: u32 = 15;
