@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use agent_common::{Direction, Hello, MeshId};
 use harness::{App, Family, Fate, Object, Pod, Relay, Segment, Sniffer, Talk, Way, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     mesh::{Mesh, wait_released},
@@ -184,6 +184,51 @@ fn a_pod_that_left_by_its_label_is_reached_in_plaintext_when_it_is_forgotten_and
     let sniffer = Sniffer::looking_for(pair.client.netns(), "eth0", TEXT);
     both(|family| wait::holds(MEMORY_AND_MORE, "it stays refused", || pair.talk(family).is_err()));
     assert_eq!(sniffer.told(), 0);
+}
+
+#[test]
+fn a_pod_that_is_remembered_is_waited_for_while_its_agent_is_replaced() {
+    let pair = Pair::start();
+    let closed = pair.mesh.pod(1, "closed/server");
+    let _app = closed.serve(8080, App::Echo);
+    pair.mesh.wait_certified();
+    for server in ["mesh/server", "closed/server"] {
+        pair.mesh
+            .apply(&Object::headless(server, "server").port("", 8080, 8080));
+    }
+    let Pair {
+        client, server, mesh, ..
+    } = pair;
+    let Mesh {
+        agents: [near, far], ..
+    } = mesh;
+    let servers = [&server, &closed];
+    let talk = |server: &Pod, family| {
+        let stream = client.connect(server.addresses().at(family, 8080))?;
+        Talk::ask(&stream, TEXT.as_bytes())
+    };
+    for server in servers {
+        both(|family| assert_eq!(talk(server, family).unwrap(), TEXT.as_bytes()));
+    }
+    let sniffer = Sniffer::looking_for(client.netns(), "eth0", TEXT);
+    let (successor, _) = far.terminate(wait::PATIENCE);
+    let _successor = thread::scope(|scope| {
+        let talk = &talk;
+        let talks = servers.map(|server| Family::BOTH.map(|family| scope.spawn(move || talk(server, family))));
+        wait::until(wait::PATIENCE, "all of them under way", || {
+            let shown = near.debug(&["conn", "show"]);
+            let outbound = |row: &&Value| row["direction"] == "outbound" && row["phase"] != "pooled";
+            shown
+                .as_array()
+                .is_some_and(|rows| rows.iter().filter(outbound).count() >= 4)
+        });
+        let successor = successor.start();
+        for talk in talks.into_iter().flatten() {
+            assert_eq!(talk.join().unwrap().unwrap(), TEXT.as_bytes());
+        }
+        successor
+    });
+    assert_eq!(sniffer.told(), 0, "not a byte of plaintext");
 }
 
 /// A client behind a path that meddles, and a server that a service names.

@@ -38,22 +38,23 @@ fn sigterm_serves_what_was_accepted_to_its_end_and_then_ends_well() {
 }
 
 #[test]
-fn sigterm_lets_new_connections_of_a_pod_that_fails_open_pass_by_at_once() {
-    let mesh = Single::start();
+fn sigterm_serves_new_connections_beside_what_was_accepted_and_lets_them_pass_by_at_last() {
+    let mesh = Single::start_with(&["--drain", "4s"]);
     let (client, server) = (mesh.pod("mesh/client"), mesh.plain("server"));
     let app = server.serve(8080, App::Echo);
     let held = client.connect(server.addresses().at(Family::V4, 8080)).unwrap();
     assert_eq!(Talk::ask(&held, b"x").unwrap(), b"x");
+    let passes_by = || {
+        let to = server.addresses().at(Family::V6, 8080);
+        let stream = client.dial(to).timeout(Duration::from_millis(300)).connect().ok()?;
+        Talk::ask(&stream, b"x").ok()?;
+        Some(app.peers().last() == stream.local_addr().ok().as_ref())
+    };
     mesh.agent.signal(Signal::SIGTERM);
+    wait::until(wait::PATIENCE, "not ready any more", || !mesh.agent.ready());
+    assert_eq!(passes_by(), Some(false), "the agent carries it");
     wait::until(wait::PATIENCE, "a connection that passes by", || {
-        let Ok(stream) = client
-            .dial(server.addresses().at(Family::V6, 8080))
-            .timeout(Duration::from_millis(300))
-            .connect()
-        else {
-            return false;
-        };
-        Talk::ask(&stream, b"x").is_ok() && app.peers().last() == stream.local_addr().ok().as_ref()
+        passes_by() == Some(true)
     });
     assert_eq!(Talk::ask(&held, b"still served").unwrap(), b"still served");
 }

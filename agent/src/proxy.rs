@@ -211,6 +211,11 @@ impl Proxy {
         self.shared.leases.kill(id)
     }
 
+    /// Goes on as before, but for what is kept for later; returns when all connections are over that were open at first.
+    pub async fn wind_down(&self) {
+        self.ask_all(Letter::WindDown).await;
+    }
+
     /// Stops in two phases: serves what the listeners have queued and closes them, lets connections go on for `grace`,
     /// and cuts the rest.
     pub async fn drain(&self, grace: Duration) {

@@ -6,13 +6,14 @@
 //! admin ◀──answers── status, problems, connections ◀─┘
 //! ```
 
-use std::{io, pin::pin};
+use std::{io, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::mpsc,
+    time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -132,10 +133,27 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     }
 
     answers.stage = Stage::Draining;
+    // While what is open goes on, so does all else: the next agent of this node does not start before this one has ended.
+    let mut over = pin!(timeout(
+        config.proxy.drain.saturating_sub(LAST),
+        answers.proxy.wind_down()
+    ));
+    loop {
+        tokio::select! {
+            _ = &mut over => break,
+            change = capture.change() => doors.change(change?, &answers.proxy),
+            Some(request) = requests.recv() => answers.answer(request).await,
+            signal = signals.next() => {
+                tracing::info!(signal, "Agent waits no longer");
+                break;
+            }
+        }
+    }
+
     cni.stop();
     capture.stop(&mut doors, &answers.proxy).await;
     doors.close_dns();
-    let mut drained = pin!(answers.proxy.drain(config.proxy.drain));
+    let mut drained = pin!(answers.proxy.drain(config.proxy.drain.min(LAST)));
     loop {
         tokio::select! {
             () = &mut drained => break,
@@ -159,3 +177,6 @@ fn telemetry(config: &AgentConfig, registry: &mut Registry) -> anyhow::Result<Te
 
 /// How many questions of the operator may wait.
 const REQUESTS: usize = 16;
+
+/// Of the drain's time, what is left to connections that came during it.
+const LAST: Duration = Duration::from_secs(1);

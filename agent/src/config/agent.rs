@@ -148,7 +148,7 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_PEER_MEMORY", value_parser = humantime::parse_duration)]
     pub peer_memory: Duration,
 
-    /// How long connections may go on after SIGTERM
+    /// How long connections may go on after SIGTERM; all but the last second of it, new ones are served beside them
     #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
     pub drain: Duration,
 }

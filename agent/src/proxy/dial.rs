@@ -3,10 +3,14 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use agent_common::mark;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     carrier::Carrier,
@@ -18,7 +22,7 @@ use super::{
     wire::Role,
 };
 use crate::{
-    model::{Endpoint, Mesh, ObjectName},
+    model::{Mesh, ObjectName},
     net::{self, Family, Mark, Spoken},
     telemetry::{Denied, TlsSide},
     tls::{self, Established, Expected, Protocol},
@@ -33,6 +37,8 @@ pub(super) struct Remote {
     inside: bool,
     /// Whether plaintext is out of the question.
     strict: bool,
+    /// Whether this node has spoken mutual TLS with the pod a short while ago.
+    met: bool,
 }
 
 /// A connection to a [`Remote`].
@@ -65,10 +71,9 @@ impl Remote {
         let endpoint = mesh.endpoint_at(address);
         let pod = endpoint.and_then(|endpoint| endpoint.pod.as_ref());
         let namespace = pod.map(|(_, name)| name).or(service).map(|name| name.namespace.clone());
-        let met = |endpoint: &Endpoint| {
-            let Some((uid, name)) = &endpoint.pod else { return false };
+        let met = pod.is_some_and(|(uid, name)| {
             lane.shared.met.contains(uid) && mesh.policies.enrolled_namespaces.contains(&name.namespace)
-        };
+        });
         Self {
             address,
             expected: Expected {
@@ -77,7 +82,8 @@ impl Remote {
                 namespace,
             },
             inside: endpoint.is_some() || is_pods(address.ip(), mesh),
-            strict: endpoint.is_some_and(|endpoint| mesh.requires_mtls(endpoint, address.port()) || met(endpoint)),
+            strict: met || endpoint.is_some_and(|endpoint| mesh.requires_mtls(endpoint, address.port())),
+            met,
         }
     }
 }
@@ -85,12 +91,30 @@ impl Remote {
 /// Connects to the remote address; for streams of bytes a connection that waits is taken.
 ///
 /// Connections for HTTP wait in a pool of their own, which was looked into before.
+///
+/// A pod that was met lately and whose agent does not answer has one that is being replaced: an agent that lives takes
+/// every connection, whatever its application does. So the next one is waited for.
 pub(super) async fn dial(
     remote: &Remote,
     protocol: Protocol,
     source: &Arc<OpenDoor>,
     lane: &Lane,
 ) -> Result<Line, Denied> {
+    // The time for all of it must not be over first: the reason would be lost.
+    let end = Instant::now() + lane.shared.settings.connect_timeout * 4 / 5;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        match dial_once(remote, protocol, source, lane).await {
+            Err(Denied::PeerNotInMesh | Denied::UpstreamRefused) if remote.met && Instant::now() + pause < end => {
+                sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+            dialled => return dialled,
+        }
+    }
+}
+
+async fn dial_once(remote: &Remote, protocol: Protocol, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
     let waiting = match protocol {
         Protocol::Tcp => lane.pool.take(source, remote.address, &remote.expected, lane),
         Protocol::Http1 | Protocol::Http2 => None,
@@ -185,3 +209,7 @@ async fn shake_hands(
 fn is_pods(ip: IpAddr, mesh: &Mesh) -> bool {
     mesh.config.pod_cidrs.contains(ip)
 }
+
+/// Between two looks whether an agent is back: each may be a connection that the application sees end.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);

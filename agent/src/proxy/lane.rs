@@ -62,6 +62,8 @@ pub(super) enum Letter {
         /// Whether it was here.
         answer: oneshot::Sender<bool>,
     },
+    /// Keep no connections for later any more, and say when all are over that are open at this moment.
+    WindDown(oneshot::Sender<()>),
     /// Close all listeners when their queues are empty, and say when it is done.
     StopAccepting(oneshot::Sender<()>),
     /// Say when no connection is left.
@@ -203,6 +205,13 @@ impl Lane {
         self.legs.retain(self);
     }
 
+    /// Closes what waits for its next use; from here on nothing does.
+    fn keep_nothing(self: &Rc<Self>) {
+        self.stopping.cancel();
+        self.pool.close_all(self);
+        self.legs.close_all();
+    }
+
     async fn run(self: Rc<Self>, mut mailbox: mpsc::UnboundedReceiver<Letter>) {
         let mut pods: HashMap<PodUid, Accepting> = HashMap::new();
         let mut mesh = self.shared.mesh.clone();
@@ -244,10 +253,16 @@ impl Lane {
                 Letter::Kill { id, answer } => {
                     let _ = answer.send(self.registry.kill(id) || self.pool.kill(id, &self) || self.legs.kill(id));
                 }
+                Letter::WindDown(done) => {
+                    self.keep_nothing();
+                    let registry = self.registry.clone();
+                    spawn_local(async move {
+                        registry.turned_over().await;
+                        let _ = done.send(());
+                    });
+                }
                 Letter::StopAccepting(done) => {
-                    self.stopping.cancel();
-                    self.pool.close_all(&self);
-                    self.legs.close_all();
+                    self.keep_nothing();
                     let mut closing: JoinSet<()> = JoinSet::new();
                     for (_, accepting) in pods.drain() {
                         closing.spawn_local(accepting.finish());

@@ -372,8 +372,8 @@ impl Drop for Tracked {
         open.remove(&self.live.id);
         if open.is_empty() {
             open.shrink_to(KEPT_CAPACITY);
-            self.registry.emptied.notify_waiters();
         }
+        self.registry.ended.notify_waiters();
         drop(open);
         if self.reported {
             self.telemetry.closed(self.live.report());

@@ -15,7 +15,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Registry {
     pub(super) open: RefCell<HashMap<ConnectionId, Rc<Live>>>,
-    pub(super) emptied: Notify,
+    /// Told of each that ends.
+    pub(super) ended: Notify,
 }
 
 // === impl Registry ===
@@ -55,15 +56,25 @@ impl Registry {
 
     /// Waits until none is left.
     pub(in crate::proxy) async fn empty(&self) {
-        let mut emptied = pin!(self.emptied.notified());
+        self.until(|open| open.is_empty()).await;
+    }
+
+    /// Waits until none of those is left that are open at this moment.
+    pub(in crate::proxy) async fn turned_over(&self) {
+        let present: Vec<_> = self.open.borrow().keys().copied().collect();
+        self.until(|open| !present.iter().any(|id| open.contains_key(id))).await;
+    }
+
+    async fn until(&self, such: impl Fn(&HashMap<ConnectionId, Rc<Live>>) -> bool) {
+        let mut ended = pin!(self.ended.notified());
         loop {
             // Register before the check, so that the last end is not missed.
-            emptied.as_mut().enable();
-            if self.open.borrow().is_empty() {
+            ended.as_mut().enable();
+            if such(&self.open.borrow()) {
                 return;
             }
-            emptied.as_mut().await;
-            emptied.set(self.emptied.notified());
+            ended.as_mut().await;
+            ended.set(self.ended.notified());
         }
     }
 
