@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
 };
 
-use harness::{Addresses, App, Family, Object, Pod, Server, Sniffer, wait};
+use harness::{Addresses, App, Family, Object, Pod, Server, Sniffer, Talk, wait};
 use serde_json::{Value, json};
 
 use crate::{
@@ -225,6 +225,39 @@ fn who_is_not_in_the_mesh_passes_as_http_too_and_is_not_believed() {
     }
 }
 
+#[test]
+fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_believed() {
+    for node in [0, 1] {
+        let web = Web::start(node);
+        let _echo = web.server.serve(8081, App::Echo);
+        // By this name both ports are of bytes: the client's agent looks into nothing.
+        let bytes = Object::service("mesh/bytes", BYTES, "web");
+        web.mesh.apply(&bytes.port("tcp", 80, 8080).port("tcp-echo", 81, 8081));
+        for family in Family::BOTH {
+            let mut answer = None;
+            wait::until(wait::PATIENCE, "the service is served", || {
+                let stream = web.client.connect(BYTES.at(family, 80)).ok();
+                answer = stream.and_then(|stream| Some([ask(&stream)?, ask(&stream)?]));
+                answer.is_some()
+            });
+            for Answer { status, head, body } in answer.unwrap() {
+                assert_eq!(status, 200, "{head}");
+                assert!(
+                    !body.contains("forged") && !body.to_lowercase().contains("weft-"),
+                    "{body}"
+                );
+                assert!(body.contains("URI=spiffe://cluster.local/ns/mesh/sa/default"), "{body}");
+            }
+            let record = web.request(node, family, |record| record["service"] == "mesh/bytes");
+            assert_eq!((&record["status"], &record["path"]), (&json!(200), &json!("/words")));
+            let raw = b"GET / HTTP/1.1\r\nX-Forwarded-Client-Cert: URI=spiffe://forged\r\n\r\n";
+            let stream = web.client.connect(BYTES.at(family, 81)).unwrap();
+            assert_eq!(Talk::ask(&stream, raw).unwrap(), raw, "bytes stay bytes elsewhere");
+        }
+    }
+}
+
 const SERVICE: Addresses = Addresses::service(10);
+const BYTES: Addresses = Addresses::service(11);
 /// What nobody on the wire may read.
 const SECRET: &str = "nobody reads these words";

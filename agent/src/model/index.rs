@@ -140,7 +140,11 @@ impl Index {
             for endpoint in &port.endpoints {
                 self.add_endpoint(endpoint);
                 if let Some(app_protocol) = port.app_protocol {
-                    self.app_protocol.entry(endpoint.address).or_insert(app_protocol);
+                    // Where services disagree HTTP holds: else one more service would take away what it protects from.
+                    let known = self.app_protocol.entry(endpoint.address).or_insert(app_protocol);
+                    if !known.is_http() {
+                        *known = app_protocol;
+                    }
                 }
             }
         }

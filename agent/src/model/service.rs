@@ -133,3 +133,15 @@ pub struct Affinity {
     /// How long after a client's last connection its endpoint is remembered.
     pub timeout: Duration,
 }
+
+// === impl AppProtocol ===
+
+impl AppProtocol {
+    /// Whether it is HTTP of any version.
+    pub fn is_http(self) -> bool {
+        match self {
+            Self::Http1 | Self::Http2 | Self::Grpc => true,
+            Self::Tcp | Self::Tls => false,
+        }
+    }
+}

@@ -5,9 +5,9 @@ mod rest;
 mod way;
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     mem,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -96,26 +96,8 @@ enum Side {
 // === impl Tracked ===
 
 impl Tracked {
-    /// Waits for the upstream, then copies until the end; the report follows when `self` is dropped. A carrier that is
-    /// free for the next stream is given back.
-    ///
-    /// What opens the connection comes boxed, so that an open one does not keep the room that this takes.
-    pub(super) async fn carry(
-        &self,
-        joining: Pin<Box<impl Future<Output = Result<Box<Joined>, Denied>>>>,
-        arrival: &Arrival,
-        lane: &Lane,
-    ) -> Option<Box<Carrier>> {
-        match self.unless_cut(joining).await {
-            Ok(joined) => self.copy(joined, arrival, lane).await,
-            Err(denied) => {
-                self.deny(denied);
-                None
-            }
-        }
-    }
-
-    /// Copies until the end.
+    /// Copies until the end; the report follows when `self` is dropped. A carrier that is free for the next stream is given
+    /// back.
     pub(super) async fn copy(&self, mut joined: Box<Joined>, arrival: &Arrival, lane: &Lane) -> Option<Box<Carrier>> {
         self.connected();
         let ended = self.unless_cut(pin!(copy(&mut joined, self, arrival, lane))).await;

@@ -19,6 +19,7 @@ use self::sniff::{Sniffed, sniff};
 pub(super) use self::{
     detecting::{Detecting, Raced},
     learnt::{Learnt, Memory, PortKey},
+    sniff::version as version_of,
 };
 use super::identify::Identified;
 use crate::model::{AppProtocol, Mesh};
@@ -45,7 +46,7 @@ pub(super) enum HttpVersion {
 
 impl Protocol {
     /// What a connection is that speaks this version of HTTP: the requests of HTTP/2 are not looked into, its bytes pass.
-    fn of(version: HttpVersion) -> Self {
+    pub(super) fn of(version: HttpVersion) -> Self {
         match version {
             HttpVersion::One => Self::Http(version),
             HttpVersion::Two => Self::Opaque,
@@ -83,9 +84,9 @@ pub(super) fn at(address: SocketAddr, mesh: &Mesh) -> Declared {
 }
 
 fn of_app_protocol(declared: Option<AppProtocol>) -> Declared {
-    match declared {
-        Some(AppProtocol::Tcp | AppProtocol::Tls) => Declared::Opaque,
-        Some(AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Grpc) => Declared::Http,
+    match declared.map(AppProtocol::is_http) {
+        Some(false) => Declared::Opaque,
+        Some(true) => Declared::Http,
         None => Declared::Unknown,
     }
 }
@@ -117,11 +118,11 @@ async fn listen(stream: &TcpStream, held: &[u8]) -> Protocol {
 }
 
 /// Listens to a client that must speak HTTP until its version is clear: whatever is no HTTP/2 is for HTTP/1 to refuse.
-async fn version(stream: &TcpStream, held: &[u8]) -> HttpVersion {
+pub(super) async fn version(stream: &TcpStream, held: &[u8]) -> HttpVersion {
     let mut peeked = Peeked::new(held);
     let mut unclear_since: Option<Instant> = None;
     loop {
-        match sniff::version(peeked.bytes()) {
+        match version_of(peeked.bytes()) {
             Some(version) => return version,
             None if peeked.bytes().is_empty() => {}
             None => {
@@ -180,6 +181,6 @@ impl Peeked {
 /// How long a client may leave it open what its first bytes begin.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a client may take for the line that says HTTP/2; what stands there is no request of HTTP/1.
-const LONGEST_PREFACE: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_PREFACE: Duration = Duration::from_secs(10);
 /// How often is looked whether more has come.
 const PAUSE: Duration = Duration::from_millis(2);

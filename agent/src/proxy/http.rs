@@ -23,6 +23,7 @@ mod heads;
 mod hop;
 mod leg;
 mod legs;
+mod pipe;
 mod ruled;
 mod server;
 mod told;
@@ -32,5 +33,5 @@ mod wire;
 
 pub(super) use self::{
     legs::Legs,
-    server::{Client, serve_agent, serve_outbound, serve_plaintext},
+    server::{Client, RequestStream, serve_agent, serve_outbound, serve_plaintext, serve_stream},
 };

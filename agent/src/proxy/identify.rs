@@ -67,7 +67,7 @@ pub(super) fn plaintext(arrival: &Arrival) -> Identified<'_> {
     }
 }
 
-/// Identifies a request of a client that another agent has told of.
+/// Identifies a request, or a stream, of a client that another agent has told of.
 pub(super) fn told<'a>(arrival: &'a Arrival, client: Arc<RemotePod>) -> Identified<'a> {
     Identified {
         arrival,
@@ -76,21 +76,12 @@ pub(super) fn told<'a>(arrival: &'a Arrival, client: Arc<RemotePod>) -> Identifi
     }
 }
 
-/// Identifies a stream that came to a pod of this node by mutual TLS.
-///
-/// The peer's agent holds the pod's key, hence knows its labels. It speaks for pods of the certificate's namespace only.
-pub(super) fn stream<'a>(arrival: &'a Arrival, peer: &Peer, header: Header) -> Result<Identified<'a>, Denied> {
-    Ok(Identified {
-        arrival,
-        source: Source::Peer(Arc::new(RemotePod::new(header, peer, arrival.client)?)),
-        wanted: Destination::Unknown,
-    })
-}
-
 // === impl RemotePod ===
 
 impl RemotePod {
     /// The pod of which the peer's agent speaks.
+    ///
+    /// That agent holds the pod's key, hence knows its labels. It speaks for pods of the certificate's namespace only.
     pub(super) fn new(header: Header, peer: &Peer, address: SocketAddr) -> Result<Self, Denied> {
         let Header {
             service: _,

@@ -79,9 +79,7 @@ async fn begin(
         Judged::Refuse => return Err(Denied::ProtocolViolation),
     };
     let mesh = lane.shared.mesh();
-    let identified = identify::plaintext(arrival);
-    live.opened_by(&identified.source, &mesh);
-    let permit = authorise::ingress(identified, live, &lane.shared)?;
+    let permit = admit(identify::plaintext(arrival), live, lane)?;
 
     let destination = arrival.destination.0;
     let detecting = Detecting::new(
@@ -126,10 +124,14 @@ pub(super) async fn to_app(
     live: &Live,
     lane: &Rc<Lane>,
 ) -> Result<(ResetOnDrop, Kept), Denied> {
-    let mesh = lane.shared.mesh();
-    live.opened_by(&identified.source, &mesh);
-    let permit = authorise::ingress(identified, live, &lane.shared)?;
+    let permit = admit(identified, live, lane)?;
     reach(&permit, live, lane).await
+}
+
+/// Notes who an identified client is, and authorises it.
+pub(super) fn admit<'a>(identified: Identified<'a>, live: &Live, lane: &Lane) -> Result<Permit<'a>, Denied> {
+    live.opened_by(&identified.source, &lane.shared.mesh());
+    authorise::ingress(identified, live, &lane.shared)
 }
 
 /// Connects an authorised client to the application.

@@ -12,6 +12,7 @@ use super::{
     capacity::CHUNK,
     carrier::{Carrier, CarrierError, Opening},
     copy::{Heard, poll_receive},
+    detect::{self, Protocol},
     lane::Lane,
     wire::{HEAD, Header, Kind, Status, frame_head},
 };
@@ -69,6 +70,11 @@ impl<'a> Opener<'a> {
             early: Vec::new(),
             is: Client::Speaks,
         }
+    }
+
+    /// What a client speaks that must speak HTTP.
+    pub(super) async fn protocol(&self) -> Protocol {
+        Protocol::of(detect::version(self.client, &self.early).await)
     }
 
     /// Opens a stream, and passes on what the client says until the server answers, [`MOST_EARLY`] at most.

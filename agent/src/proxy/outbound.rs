@@ -10,7 +10,7 @@ use super::{
     captured::{Arrival, Captured},
     connect::{self, Kept, Through, Upstream},
     copy::{Ends, Joined},
-    detect::{Detecting, PortKey, Protocol, Raced, declared, has_spoken},
+    detect::{self, Declared, Detecting, PortKey, Protocol, Raced, declared, has_spoken},
     dial::{Line, Remote, dial},
     http::{self, Client},
     identify,
@@ -191,8 +191,9 @@ impl Outgoing<'_> {
             detecting.while_joining(client, &[], &listens, joining).await?
         };
         *early = opener.early;
-        let Raced::Joined((mut reached, kept)) = raced else {
-            return Ok(raced);
+        let (mut reached, kept) = match raced {
+            Raced::Joined(Raced::Joined(joined)) => joined,
+            Raced::Joined(Raced::Http(version)) | Raced::Http(version) => return Ok(Raced::Http(version)),
         };
         if listens.get() {
             live.connected();
@@ -205,7 +206,7 @@ impl Outgoing<'_> {
     }
 
     /// Picks an endpoint and reaches it, or another one where that might do better.
-    async fn join(&self, route: &Route, opener: &mut Opener<'_>) -> Result<(Reached, Kept), Denied> {
+    async fn join(&self, route: &Route, opener: &mut Opener<'_>) -> Result<Raced<(Reached, Kept)>, Denied> {
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut failure = None;
         loop {
@@ -225,8 +226,9 @@ impl Outgoing<'_> {
         }
     }
 
-    /// Reaches the endpoint that was picked.
-    async fn reach(&self, picked: Picked, opener: &mut Opener<'_>) -> Result<(Reached, Kept), Denied> {
+    /// Reaches the endpoint that was picked, unless it gets no bytes: a pod of this node whose own port is declared as HTTP,
+    /// whatever is declared of the way to it.
+    async fn reach(&self, picked: Picked, opener: &mut Opener<'_>) -> Result<Raced<(Reached, Kept)>, Denied> {
         let address = picked.address;
         let endpoint = self.mesh.endpoint_at(address);
         self.live.picked(Peer {
@@ -234,6 +236,12 @@ impl Outgoing<'_> {
             pod: endpoint.and_then(|it| it.pod.as_ref()).map(|(_, name)| name.clone()),
         });
         let through = self.through(address).await?;
+        if let Through::Lease(_) = through
+            && detect::at(address, &self.mesh) == Declared::Http
+            && let Protocol::Http(version) = opener.protocol().await
+        {
+            return Ok(Raced::Http(version));
+        }
         let Upstream { line, in_memory, ports } =
             connect::connect(address, self.arrival, &through, tls::Protocol::Tcp, self.lane).await?;
         let kept = Kept::new(picked, ports);
@@ -250,7 +258,7 @@ impl Outgoing<'_> {
             // A pod that has just left the mesh is reached by a socket, as one of this node is.
             (Line::Mesh { .. } | Line::Requests(_), _) => return Err(Denied::AgentError),
         };
-        Ok((reached, kept))
+        Ok(Raced::Joined((reached, kept)))
     }
 
     /// How an address is reached: an enrolled pod of this node in one pass, whoever the endpoint's slice says it is.

@@ -1,15 +1,21 @@
 //! The server's side of a connection between agents: streams, one after the other.
 
-use std::{future::poll_fn, rc::Rc, time::Duration};
+use std::{future::poll_fn, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::{task::spawn_local, time::timeout};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     captured::{Arrival, Captured},
     carrier::{Carrier, Opening},
     copy::{Ends, Heard, Joined},
+    detect::{self, Declared, HttpVersion},
     dial::Secured,
-    http, identify, inbound,
+    http::{self, RequestStream},
+    identify::{self, RemotePod},
+    inbound,
     lane::Lane,
     live::{Live, Tracked},
     wire::{HEAD, Header, Kind, Role, Status, frame_head},
@@ -26,6 +32,14 @@ struct Begun {
     /// What has come of the client already.
     early: Vec<u8>,
     heard: Heard,
+}
+
+/// What a stream carries, as this agent knows its port.
+enum Carries {
+    /// Bytes, whose application is reached.
+    Bytes(Box<Joined>),
+    /// Requests, whatever the client's agent takes them for.
+    Requests(Box<RequestStream>),
 }
 
 /// Shakes hands, and serves streams until the connection is over or the pod leaves.
@@ -82,7 +96,15 @@ pub(super) async fn serve(captured: Captured, first: Vec<u8>, tracked: Tracked, 
         };
         let of_stream = tracked.take().unwrap_or_else(|| lane.track(&arrival));
         let joining = Box::pin(join(begun, &arrival, &of_stream, &lane));
-        match of_stream.carry(joining, &arrival, &lane).await {
+        let free = match of_stream.unless_cut(joining).await {
+            Ok(Carries::Bytes(joined)) => of_stream.copy(joined, &arrival, &lane).await,
+            // The last stream of the connection. Apart, as above.
+            Ok(Carries::Requests(stream)) => {
+                return drop(spawn_local(http::serve_stream(stream, arrival, of_stream, lane)));
+            }
+            Err(denied) => return of_stream.deny(denied),
+        };
+        match free {
             Some(free) => carrier = free,
             None => return,
         }
@@ -126,21 +148,33 @@ async fn begin(mut carrier: Box<Carrier>, lane: &Lane) -> Result<Begun, Option<D
     })
 }
 
-/// Joins a stream to the application, and answers it.
-async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> Result<Box<Joined>, Denied> {
+/// Joins a stream to the application, or to who serves requests, and answers it.
+///
+/// Where a port is declared as HTTP here, its client's agent is not believed that these are mere bytes.
+async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> Result<Carries, Denied> {
     let Begun {
         mut carrier,
         header,
-        early,
-        heard,
+        mut early,
+        mut heard,
     } = begun;
     live.secured(Security::MutualTls, None);
-    if let Some((service, _)) = &header.service {
+    let service = header.service.as_ref().map(|(service, _)| service.clone());
+    if let Some(service) = &service {
         live.asked_for(service);
     }
+    let declared = detect::at(arrival.destination.0, &lane.shared.mesh());
     let joined = async {
-        let identified = identify::stream(arrival, &carrier.peer, *header)?;
-        inbound::to_app(identified, live, lane).await
+        let client = Arc::new(RemotePod::new(*header, &carrier.peer, arrival.client)?);
+        let identified = identify::told(arrival, client.clone());
+        let app = match declared {
+            Declared::Http => {
+                inbound::admit(identified, live, lane)?;
+                None
+            }
+            Declared::Opaque | Declared::Unknown => Some(inbound::to_app(identified, live, lane).await?),
+        };
+        Ok((client, app))
     };
     let status = |status: Status| {
         let [kind, high, middle, low] = frame_head(Kind::Status, 1);
@@ -148,15 +182,34 @@ async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> 
         words
     };
     match joined.await {
-        Ok((app, kept)) => {
+        Ok((client, app)) => {
             // A carrier that is gone is found so by the copy.
             let answered = carrier.send(&status(Status::Accepted), lane);
             answered.or_else(|error| error.denied().map_or(Ok(()), Err))?;
-            Ok(Box::new(Joined {
+            let (app, kept) = match app {
+                Some(app) => app,
+                None => match detect::Protocol::of(version(&mut carrier, &mut early, &mut heard, lane).await?) {
+                    detect::Protocol::Opaque => {
+                        let identified = identify::told(arrival, client);
+                        inbound::to_app(identified, live, lane).await?
+                    }
+                    detect::Protocol::Http(version) => {
+                        return Ok(Carries::Requests(Box::new(RequestStream {
+                            carrier,
+                            early,
+                            heard,
+                            version,
+                            client,
+                            service,
+                        })));
+                    }
+                },
+            };
+            Ok(Carries::Bytes(Box::new(Joined {
                 ends: Ends::FromMesh { carrier, app, heard },
                 early,
                 _kept: kept,
-            }))
+            })))
         }
         Err(denied) => {
             // The peer learns it or has gone.
@@ -166,6 +219,39 @@ async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> 
             }
             Err(denied)
         }
+    }
+}
+
+/// Listens to a stream that must carry requests until their version is clear, as to a socket: a client that says nothing is
+/// waited for.
+async fn version(
+    carrier: &mut Carrier,
+    early: &mut Vec<u8>,
+    heard: &mut Heard,
+    lane: &Lane,
+) -> Result<HttpVersion, Denied> {
+    let mut unclear_since = None;
+    loop {
+        if let Some(version) = detect::version_of(early) {
+            return Ok(version);
+        }
+        if heard.ended.is_some() {
+            return Ok(HttpVersion::One);
+        }
+        if !early.is_empty() {
+            unclear_since.get_or_insert_with(Instant::now);
+        }
+        let more = poll_fn(|cx| carrier.poll_receive(FIRST_BYTES, lane, cx));
+        let received = match unclear_since {
+            None => more.await,
+            Some(since) => match timeout_at(since + detect::LONGEST_PREFACE, more).await {
+                Ok(received) => received,
+                Err(_elapsed) => return Ok(HttpVersion::One),
+            },
+        };
+        let received = received.map_err(|error| error.denied().unwrap_or(Denied::ClientGone))?;
+        early.extend_from_slice(&lane.plain.borrow());
+        heard.ended = received.end;
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
 }
 
 /// The version of what must be HTTP; none where more is needed.
-pub(super) fn version(bytes: &[u8]) -> Option<HttpVersion> {
+pub(in crate::proxy) fn version(bytes: &[u8]) -> Option<HttpVersion> {
     if bytes.starts_with(PREFACE) {
         Some(HttpVersion::Two)
     } else if PREFACE.starts_with(bytes) {

@@ -1,6 +1,6 @@
 //! The server's side: a client's connection, from which requests are read and responses written.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -8,22 +8,38 @@ use hyper_util::rt::TokioIo;
 use super::{
     conversation::Conversation,
     forward,
-    told::Heard,
+    pipe::{self, Pipe},
+    told::{self, Told},
     way::{Inbound, Outbound, Way},
     wire::Wire,
 };
 use crate::{
-    proxy::{captured::Arrival, detect::HttpVersion, dial::Secured, lane::Lane, live::Tracked, stream::ResetOnDrop},
+    model::ObjectName,
+    proxy::{
+        captured::Arrival, carrier::Carrier, copy::Heard, detect::HttpVersion, dial::Secured, identify::RemotePod,
+        lane::Lane, live::Tracked, stream::ResetOnDrop,
+    },
     telemetry::Denied,
 };
 
 /// A client that speaks HTTP.
 #[derive(Debug)]
 pub(in crate::proxy) struct Client {
-    stream: ResetOnDrop,
-    /// What was read of it already.
-    early: Vec<u8>,
+    wire: Wire,
     version: HttpVersion,
+}
+
+/// A stream between agents that carries requests, though the client's agent took it for bytes.
+#[derive(Debug)]
+pub(in crate::proxy) struct RequestStream {
+    pub(in crate::proxy) carrier: Box<Carrier>,
+    /// What was read of it already.
+    pub(in crate::proxy) early: Vec<u8>,
+    pub(in crate::proxy) heard: Heard,
+    pub(in crate::proxy) version: HttpVersion,
+    /// Who asks, as the client's agent has told, and for which service.
+    pub(in crate::proxy) client: Arc<RemotePod>,
+    pub(in crate::proxy) service: Option<ObjectName>,
 }
 
 /// Serves the requests of a pod of this node.
@@ -41,21 +57,43 @@ pub(in crate::proxy) async fn serve_agent(secured: Secured, arrival: Arrival, tr
     tracked.forget();
     let way = Way::Inbound(Inbound::Agent {
         peer: Box::new(secured.established.peer.clone()),
-        heard: Heard::default(),
+        heard: told::Heard::default(),
     });
     let conversation = Conversation::new(way, arrival, None, lane);
     // Whatever ends it, nobody waits for more.
     let _ = serve_http1(Wire::secured(secured), &conversation).await;
 }
 
+/// Serves the requests of a stream, the last of its connection between agents.
+pub(in crate::proxy) async fn serve_stream(
+    stream: Box<RequestStream>,
+    arrival: Arrival,
+    tracked: Tracked,
+    lane: Rc<Lane>,
+) {
+    let RequestStream {
+        carrier,
+        early,
+        heard,
+        version,
+        client,
+        service,
+    } = *stream;
+    let (pipe, far) = Pipe::new();
+    let way = Way::Inbound(Inbound::Stream(Told { client, service }));
+    let wire = Wire::piped(pipe);
+    let serving = serve(Client { wire, version }, way, arrival, tracked, lane.clone());
+    tokio::join!(serving, pipe::carry(carrier, far, early, heard, &lane));
+}
+
 async fn serve(client: Client, way: Way, arrival: Arrival, tracked: Tracked, lane: Rc<Lane>) {
-    let Client { stream, early, version } = client;
+    let Client { wire, version } = client;
     let conversation = Conversation::new(way, arrival, Some(tracked), lane);
     let Some(tracked) = conversation.tracked() else { return };
     tracked.connected();
     let serving = Box::pin(async {
         match version {
-            HttpVersion::One => serve_http1(Wire::plain(stream, early), &conversation).await,
+            HttpVersion::One => serve_http1(wire, &conversation).await,
             HttpVersion::Two => Err(Denied::BadRequest),
         }
     });
@@ -101,7 +139,10 @@ fn denied(error: &hyper::Error) -> Denied {
 impl Client {
     /// Boxed: a connection that carries bytes keeps no room for one that does not.
     pub(in crate::proxy) fn boxed(stream: ResetOnDrop, early: Vec<u8>, version: HttpVersion) -> Box<Self> {
-        Box::new(Self { stream, early, version })
+        Box::new(Self {
+            wire: Wire::plain(stream, early),
+            version,
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use self::records::RecordStream;
-use super::heads::Heads;
+use super::{heads::Heads, pipe::Pipe};
 use crate::proxy::{dial::Secured, stream::ResetOnDrop};
 
 /// A socket of a client or of an upstream. Dropped, it is reset unless all was said.
@@ -33,6 +33,7 @@ pub(super) struct Wire {
 enum End {
     Plain(Plain),
     Records(Box<RecordStream>),
+    Piped(Pipe),
 }
 
 /// A socket without TLS.
@@ -58,6 +59,14 @@ impl Wire {
     pub(super) fn secured(secured: Secured) -> Self {
         Self {
             end: End::Records(Box::new(RecordStream::new(secured))),
+            heads: None,
+        }
+    }
+
+    /// A stream of bytes between agents.
+    pub(super) fn piped(pipe: Pipe) -> Self {
+        Self {
+            end: End::Piped(pipe),
             heads: None,
         }
     }
@@ -89,6 +98,7 @@ impl AsyncRead for Wire {
         let read = match &mut self.end {
             End::Plain(plain) => plain.poll_read(cx, buffer),
             End::Records(records) => records.poll_read(cx, buffer),
+            End::Piped(pipe) => pipe.poll_read(cx, buffer),
         };
         if let (Poll::Ready(Ok(())), Some(heads)) = (&read, &self.heads) {
             heads.hear(&buffer.filled()[before..]);
@@ -102,6 +112,7 @@ impl AsyncWrite for Wire {
         match &mut self.end {
             End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write(cx, bytes),
             End::Records(records) => records.poll_write(cx, bytes),
+            End::Piped(pipe) => pipe.poll_write(cx, bytes),
         }
     }
 
@@ -112,18 +123,18 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match &mut self.end {
             End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write_vectored(cx, slices),
-            End::Records(records) => {
+            End::Records(_) | End::Piped(_) => {
                 let first = slices.iter().find(|slice| !slice.is_empty());
-                records.poll_write(cx, first.map_or(&[], |slice| slice))
+                self.poll_write(cx, first.map_or(&[], |slice| slice))
             }
         }
     }
 
-    /// Records want their bytes in one piece.
+    /// Records and frames want their bytes in one piece.
     fn is_write_vectored(&self) -> bool {
         match self.end {
             End::Plain(_) => true,
-            End::Records(_) => false,
+            End::Records(_) | End::Piped(_) => false,
         }
     }
 
@@ -131,6 +142,7 @@ impl AsyncWrite for Wire {
         match &mut self.end {
             End::Plain(_) => Poll::Ready(Ok(())),
             End::Records(records) => records.poll_flush(cx),
+            End::Piped(pipe) => pipe.poll_flush(cx),
         }
     }
 
@@ -141,6 +153,7 @@ impl AsyncWrite for Wire {
                 Pin::new(&mut **stream).poll_shutdown(cx)
             }
             End::Records(records) => records.poll_shutdown(cx),
+            End::Piped(pipe) => pipe.poll_shutdown(cx),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The ways through the node: out, in, and from pod to pod.
 
 use super::*;
-use crate::telemetry::Direction;
+use crate::{
+    model::{AppProtocol, ObjectName},
+    telemetry::Direction,
+};
 
 #[test]
 fn an_inbound_connection_reaches_the_application_with_the_clients_address() {
@@ -101,4 +104,49 @@ fn an_application_that_calls_the_listener_itself_is_refused() {
     assert_eq!(read_to_end(&world.connect("127.0.0.3", 7000)), (Vec::new(), RESET));
 
     assert_eq!(world.record()["reason"], "direct_call");
+}
+
+#[test]
+fn a_pod_of_this_node_whose_port_is_declared_as_http_gets_requests_whatever_is_declared_of_the_way() {
+    let Some(world) = World::new("local requests", settings()) else {
+        return;
+    };
+    let app = world.app("127.0.0.9:0");
+    let address = app.local_addr().unwrap();
+    let db = mk_pod("db", "127.0.0.9");
+    world.capture(db.clone(), Hold::new(()));
+    let declared = |name: &str, ip, app_protocol| {
+        let mut service = world.api(&[address]);
+        service.name = ObjectName::new("default", name);
+        service.cluster_ips = vec![ip];
+        service.ports[0].app_protocol = Some(app_protocol);
+        service
+    };
+    let (api, site) = ([127, 96, 0, 1].into(), [127, 96, 0, 2].into());
+    let forged = b"\r\nGET / HTTP/1.1\r\nHost: api\r\nX-Forwarded-Client-Cert: URI=spiffe://forged\r\n\r\n";
+    for of_the_pod in [AppProtocol::Tcp, AppProtocol::Http1] {
+        let services = vec![
+            declared("api", api, AppProtocol::Tcp),
+            declared("site", site, of_the_pod),
+        ];
+        world
+            .mesh
+            .send_replace(Arc::new(mk_mesh(vec![web(), db.clone()], services)));
+        let mut client = world.call();
+        client.write_all(forged).unwrap();
+        let (mut server, _) = app.accept().unwrap();
+        let mut got = vec![0; forged.len()];
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = server.read(&mut got).unwrap();
+        match of_the_pod {
+            AppProtocol::Http1 => {
+                let head = String::from_utf8_lossy(&got[..length]).into_owned();
+                assert!(
+                    head.starts_with("GET / HTTP/1.1\r\n") && !head.contains("forged"),
+                    "{head}"
+                );
+            }
+            _ => assert_eq!(got[..length], forged[..length], "bytes are bytes"),
+        }
+    }
 }

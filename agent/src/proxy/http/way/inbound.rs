@@ -14,7 +14,7 @@ use crate::{
             exchange::Exchange,
             forwarded, hop,
             leg::{Leg, Line},
-            told::Heard,
+            told::{Heard, Told},
             wire::Wire,
         },
         identify,
@@ -29,6 +29,8 @@ use crate::{
 pub(in crate::proxy::http) enum Inbound {
     /// Another agent's, for pods of its node.
     Agent { peer: Box<Peer>, heard: Heard },
+    /// A pod's whose agent took its requests for a stream of bytes: of each of them it says nothing.
+    Stream(Told),
     /// Whoever's: the connection was authorised as a whole.
     Plaintext,
 }
@@ -40,7 +42,7 @@ impl Inbound {
     pub(in crate::proxy::http) fn is_agent(&self) -> bool {
         match self {
             Self::Agent { .. } => true,
-            Self::Plaintext => false,
+            Self::Stream(_) | Self::Plaintext => false,
         }
     }
 
@@ -53,18 +55,22 @@ impl Inbound {
         let conversation = &exchange.conversation;
         let (arrival, shared) = (&conversation.arrival, &conversation.lane.shared);
         let mesh = shared.mesh();
-        let (identified, client) = match self {
-            Self::Agent { peer, heard } => {
+        let told = match self {
+            Self::Agent { peer, heard } => Some(heard.hear(headers, peer, arrival.client)?),
+            Self::Stream(told) => Some(told.clone()),
+            Self::Plaintext => None,
+        };
+        let (identified, client) = match told {
+            Some(Told { client, service }) => {
                 exchange.secured(Security::MutualTls, None);
-                let told = heard.hear(headers, peer, arrival.client)?;
-                if let Some(service) = &told.service {
+                if let Some(service) = &service {
                     exchange.asked_for(service);
                 }
                 let own = identify::identity_of(arrival.door(), &mesh);
-                let client = forwarded::client(&peer.identity, &own);
-                (identify::told(arrival, told.client), client)
+                let certificate = forwarded::client(&client.peer.identity, &own);
+                (identify::told(arrival, client), certificate)
             }
-            Self::Plaintext => (identify::plaintext(arrival), None),
+            None => (identify::plaintext(arrival), None),
         };
         hop::strip_own(headers);
         forwarded::set_client(headers, client);
