@@ -53,7 +53,7 @@ use tokio::{
 
 pub use capacity::raise_descriptor_limit;
 pub use door::{Closing, Door, Hold, Listeners, Pair};
-pub use settings::{Pooling, SameNode, Settings};
+pub use settings::{HttpLimits, Pooling, SameNode, Settings};
 
 use self::{
     balance::Loads,

@@ -44,6 +44,11 @@ pub(super) fn proxy(config: &ProxyConfig) -> proxy::Settings {
         peer_memory: config.peer_memory,
         leg_ports: config.leg_ports.clone().map_or(default.leg_ports, PortRange::into),
         liveness: default.liveness,
+        http: proxy::HttpLimits {
+            head: config.http_head_timeout,
+            stall: config.http_stall_timeout,
+            idle: config.http_idle_timeout,
+        },
     }
 }
 

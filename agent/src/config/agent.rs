@@ -148,6 +148,19 @@ pub struct ProxyConfig {
     #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_PEER_MEMORY", value_parser = humantime::parse_duration)]
     pub peer_memory: Duration,
 
+    /// How long a client may take for the head of an HTTP/1 request, from its first byte to its last; then it gets 408
+    #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_HTTP_HEAD_TIMEOUT", value_parser = humantime::parse_duration)]
+    pub http_head_timeout: Duration,
+
+    /// How long an HTTP client may read nothing of a response that waits for it, or send nothing of a body that its
+    /// upstream asks for before it answers
+    #[arg(long, value_name = "DURATION", default_value = "5m", env = "WEFT_HTTP_STALL_TIMEOUT", value_parser = humantime::parse_duration)]
+    pub http_stall_timeout: Duration,
+
+    /// How long an HTTP client's connection may be without a request
+    #[arg(long, value_name = "DURATION", default_value = "1h", env = "WEFT_HTTP_IDLE_TIMEOUT", value_parser = humantime::parse_duration)]
+    pub http_idle_timeout: Duration,
+
     /// How long connections may go on after SIGTERM; all but the last second of it, new ones are served beside them
     #[arg(long, value_name = "DURATION", default_value = "30s", env = "WEFT_DRAIN", value_parser = humantime::parse_duration)]
     pub drain: Duration,

@@ -23,6 +23,7 @@ mod heads;
 mod hop;
 mod leg;
 mod legs;
+mod pace;
 mod pipe;
 mod ruled;
 mod server;
@@ -33,5 +34,6 @@ mod wire;
 
 pub(super) use self::{
     legs::Legs,
+    pace::Paces,
     server::{Client, RequestStream, serve_agent, serve_outbound, serve_plaintext, serve_stream},
 };

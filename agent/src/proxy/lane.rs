@@ -25,7 +25,7 @@ use super::{
     capacity::{CHUNK, LaneLoad},
     captured::InTransit,
     door::OpenDoor,
-    http::Legs,
+    http::{Legs, Paces},
     live::Registry,
     pool::Pool,
 };
@@ -103,6 +103,8 @@ pub(super) struct Lane {
     pub(super) pool: Pool,
     /// Connections that wait for their next request.
     pub(super) legs: Legs,
+    /// Connections whose requests are served.
+    pub(super) paces: Paces,
     /// Cancelled when the agent drains: connections between agents end with their streams then.
     pub(super) stopping: CancellationToken,
     others: Vec<Post>,
@@ -343,6 +345,7 @@ fn start_lane(
             sealed: RefCell::default(),
             pool: Pool::default(),
             legs: Legs::default(),
+            paces: Paces::default(),
             stopping: CancellationToken::new(),
             others,
         });

@@ -244,6 +244,11 @@ impl Live {
         self.connect_time.set(Some(self.accepted.elapsed()));
     }
 
+    /// Whether the upstream of a request has answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.connect_time.get().is_some()
+    }
+
     /// Notes more of the request.
     pub(super) fn request(&self, note: impl FnOnce(&mut RequestReport, Duration)) {
         if let Some(request) = &mut *self.request.borrow_mut() {
@@ -257,7 +262,8 @@ impl Live {
         }
     }
 
-    fn cut(&self, denied: Denied) {
+    /// Ends it, for this reason.
+    pub(super) fn cut(&self, denied: Denied) {
         self.deny(denied);
         for task in [&self.task, &self.carrying_task] {
             if let Some(task) = task.borrow_mut().take() {

@@ -27,6 +27,20 @@ pub struct Settings {
     pub leg_ports: RangeInclusive<u16>,
     /// How a dead peer of a proxied connection is noticed.
     pub liveness: Liveness,
+    /// How long clients that speak HTTP may let their connections wait.
+    pub http: HttpLimits,
+}
+
+/// How long a client that speaks HTTP may let its connection wait.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// From the first byte of a request's head to its last.
+    pub head: Duration,
+    /// With nothing read of it that is on its way to it, or with nothing sent of a body that its upstream asks for before
+    /// it has answered.
+    pub stall: Duration,
+    /// Without a request.
+    pub idle: Duration,
 }
 
 /// What proves that one pod of this node may reach another, whose connections pass in memory.
@@ -62,6 +76,17 @@ impl Default for Settings {
             peer_memory: Duration::from_secs(300),
             leg_ports: SourcePorts::USUAL,
             liveness: Liveness::default(),
+            http: HttpLimits::default(),
+        }
+    }
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            stall: Duration::from_secs(300),
+            idle: Duration::from_secs(3600),
         }
     }
 }

@@ -264,7 +264,7 @@ fn forget(tracked: Option<Tracked>) {
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a connection may wait for its next stream: longer than clients keep them.
-const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// How long a connection may wait for its next stream, or request: longer than clients keep them.
+pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// How much of a stream is read before it is joined.
 const FIRST_BYTES: usize = 16 * 1024;

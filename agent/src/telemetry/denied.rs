@@ -55,7 +55,7 @@ pub enum Denied {
     Drained,
     /// The request is malformed, or of a kind that may not pass.
     BadRequest,
-    /// The client let a request of its own wait for too long.
+    /// The client let a request of its own wait for too long, or the response to it.
     RequestTimeout,
     /// The client left before its response was whole.
     ClientGone,

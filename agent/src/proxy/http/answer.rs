@@ -53,10 +53,20 @@ pub(super) fn refuse(
     {
         headers.insert(REASON_AMONG_AGENTS, HeaderValue::from_static(label));
     }
-    if denied == Denied::BadRequest || conversation.is_closing() {
+    if matches!(denied, Denied::BadRequest | Denied::RequestTimeout) || conversation.is_closing() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// What a client is told that has not finished the head of a request: no exchange has begun.
+pub(super) fn head_timeout() -> String {
+    let (status, label) = (StatusCode::REQUEST_TIMEOUT, Denied::RequestTimeout.label());
+    let words = format!("weft: {label}\n");
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n{REASON}: {label}\r\n\r\n{words}",
+        words.len()
+    )
 }
 
 /// A response of the agent's own that is no refusal: its head says all.

@@ -19,6 +19,8 @@ pub(super) struct RequestBody {
     incoming: Option<Incoming>,
     /// What it waits for.
     gate: Option<Gate>,
+    /// Whether the client is waited for.
+    awaits: bool,
     exchange: Rc<Exchange>,
 }
 
@@ -57,6 +59,7 @@ impl RequestBody {
         Self {
             incoming: Some(incoming).filter(|incoming| !incoming.is_end_stream()),
             gate,
+            awaits: false,
             exchange,
         }
     }
@@ -66,6 +69,7 @@ impl RequestBody {
         Self {
             incoming: None,
             gate: None,
+            awaits: false,
             exchange,
         }
     }
@@ -84,7 +88,17 @@ impl Body for RequestBody {
             ready!(gate.poll_open(cx));
             this.gate = None;
         }
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            if !this.awaits {
+                this.awaits = true;
+                this.exchange.conversation.pace.awaits(Some(this.exchange.rc_live()));
+            }
+            return Poll::Pending;
+        };
+        if this.awaits {
+            this.awaits = false;
+            this.exchange.conversation.pace.awaits(None);
+        }
         if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
             count(&this.exchange.sent, data);
         }
@@ -100,6 +114,15 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        // What is left of it is none of the next head.
+        if self.incoming.is_some() {
+            self.exchange.conversation.heads.body_ended();
+        }
     }
 }
 

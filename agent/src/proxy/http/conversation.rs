@@ -13,10 +13,11 @@ use http::HeaderValue;
 use super::{
     heads::Heads,
     leg::{Leg, LegKey, Side},
-    way::Way,
+    pace::Pace,
+    way::{Inbound, Way},
 };
 use crate::{
-    proxy::{captured::Arrival, lane::Lane, live::Tracked},
+    proxy::{captured::Arrival, lane::Lane, live::Tracked, streams::LONGEST_IDLE},
     telemetry::Denied,
 };
 
@@ -27,8 +28,10 @@ pub(super) struct Conversation {
     pub(super) way: Way,
     /// What comes of the client, before it is parsed.
     pub(super) heads: Arc<Heads>,
+    pub(super) pace: Rc<Pace>,
     /// The connection itself; none of another agent's, of which only the requests are told.
     tracked: Option<Tracked>,
+    cut: Cell<Option<Denied>>,
     /// The upstream's connection that belongs to this one: who is behind it proved himself on it.
     pinned: RefCell<Option<Leg>>,
     /// Whether the next leg that is given back is to be pinned.
@@ -39,12 +42,21 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(way: Way, arrival: Arrival, tracked: Option<Tracked>, lane: Rc<Lane>) -> Rc<Self> {
+        let mut limits = lane.shared.settings.http;
+        if let Way::Inbound(Inbound::Agent { .. }) = way {
+            limits.idle = limits.idle.min(LONGEST_IDLE);
+        }
+        let heads = Arc::<Heads>::default();
+        let pace = Pace::new(limits, heads.clone());
+        lane.paces.watch(&pace, &lane);
         Rc::new(Self {
             lane,
             arrival,
             way,
-            heads: Arc::default(),
+            heads,
+            pace,
             tracked,
+            cut: Cell::default(),
             pinned: RefCell::default(),
             pins: Cell::default(),
         })
@@ -55,9 +67,15 @@ impl Conversation {
         self.tracked.as_ref()
     }
 
+    /// Notes why it ends in the middle of a request.
+    pub(super) fn cut(&self, denied: Denied) {
+        self.cut.set(Some(denied));
+    }
+
     /// Why the connection was cut, where it was.
     pub(super) fn denied(&self) -> Option<Denied> {
-        self.tracked.as_ref().and_then(|tracked| tracked.denied())
+        let of_tracked = || self.tracked.as_ref().and_then(|tracked| tracked.denied());
+        self.cut.get().or_else(of_tracked)
     }
 
     /// Whether no more requests are wanted of this connection: the agent ends, or the pod leaves.

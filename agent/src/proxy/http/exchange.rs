@@ -47,6 +47,7 @@ impl Exchange {
             response_time: None,
             detail: None,
         };
+        conversation.pace.begun();
         Rc::new(Self {
             tracked: conversation.lane.track_request(&conversation.arrival, report),
             conversation: conversation.clone(),
@@ -95,6 +96,7 @@ impl Deref for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.conversation.pace.ended(self.tracked.live());
         if let Some(denied) = self.refused.get() {
             self.deny(denied);
         } else if !self.whole.get() {

@@ -39,10 +39,9 @@ impl Heads {
         self.lock().clear();
     }
 
-    /// Whether a head has begun.
-    #[cfg(test)]
-    fn begun(&self) -> bool {
-        !self.lock().is_empty()
+    /// Whether a head has begun, where no request is being served: empty lines are none (RFC 9112, 2.2).
+    pub(super) fn begun(&self) -> bool {
+        !self.lock().iter().all(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {

@@ -6,8 +6,10 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use super::{
+    answer,
     conversation::Conversation,
     forward,
+    pace::Stall,
     pipe::{self, Pipe},
     told::{self, Told},
     way::{Inbound, Outbound, Way},
@@ -40,6 +42,14 @@ pub(in crate::proxy) struct RequestStream {
     /// Who asks, as the client's agent has told, and for which service.
     pub(in crate::proxy) client: Arc<RemotePod>,
     pub(in crate::proxy) service: Option<ObjectName>,
+}
+
+/// Why a client's connection is over before all was said.
+#[derive(Debug)]
+enum Ended {
+    Failed(hyper::Error),
+    /// The client does not go on.
+    Stalled(Stall),
 }
 
 /// Serves the requests of a pod of this node.
@@ -104,22 +114,42 @@ async fn serve(client: Client, way: Way, arrival: Arrival, tracked: Tracked, lan
 
 /// Serves HTTP/1 until the connection is over.
 async fn serve_http1(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), Denied> {
+    let wire = wire
+        .overheard(conversation.heads.clone())
+        .felt(conversation.pace.pulse.clone());
     let service = service_fn(|request| forward::serve(conversation.clone(), request));
     let mut connection = http1::Builder::new()
         .preserve_header_case(true)
         .half_close(true)
         .max_header_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(wire.overheard(conversation.heads.clone())), service)
+        .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
-    let served = (&mut connection).await;
-    if let Some(parts) = connection.into_parts() {
-        // Apart from all limits: it is over but for the last words.
-        parts.io.into_inner().farewell().await;
+    let served = tokio::select! {
+        biased;
+        served = &mut connection => served.map_err(Ended::Failed),
+        stall = conversation.pace.stalled() => Err(Ended::Stalled(stall)),
+    };
+    if let Err(Ended::Stalled(Stall::Reading)) = served {
+        // Nothing more can be said to it.
+        conversation.cut(Denied::RequestTimeout);
+        return Err(Denied::RequestTimeout);
     }
-    served.map_err(|error| {
-        tracing::debug!(error = &error as &dyn std::error::Error, "A client's connection ends");
-        denied(&error)
-    })
+    if let Some(parts) = connection.into_parts() {
+        let words = match served {
+            Err(Ended::Stalled(Stall::Head)) => answer::head_timeout(),
+            Ok(()) | Err(Ended::Stalled(_) | Ended::Failed(_)) => String::new(),
+        };
+        // Apart from all limits: it is over but for the last words.
+        parts.io.into_inner().farewell(&words).await;
+    }
+    match served {
+        Ok(()) | Err(Ended::Stalled(Stall::Idle)) => Ok(()),
+        Err(Ended::Stalled(_)) => Err(Denied::RequestTimeout),
+        Err(Ended::Failed(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "A client's connection ends");
+            Err(denied(&error))
+        }
+    }
 }
 
 /// Why a connection ended that did not end well.

@@ -18,15 +18,16 @@ use tokio::{
 };
 
 use self::records::RecordStream;
-use super::{heads::Heads, pipe::Pipe};
+use super::{heads::Heads, pace::Pulse, pipe::Pipe};
 use crate::proxy::{dial::Secured, stream::ResetOnDrop};
 
 /// A socket of a client or of an upstream. Dropped, it is reset unless all was said.
 #[derive(Debug)]
 pub(super) struct Wire {
     end: End,
-    /// Who is to know of the heads that come.
+    /// Who is to know of what comes and goes.
     heads: Option<Arc<Heads>>,
+    pulse: Option<Arc<Pulse>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Wire {
         Self {
             end: End::Plain(Plain { stream, early }),
             heads: None,
+            pulse: None,
         }
     }
 
@@ -60,6 +62,7 @@ impl Wire {
         Self {
             end: End::Records(Box::new(RecordStream::new(secured))),
             heads: None,
+            pulse: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Wire {
         Self {
             end: End::Piped(pipe),
             heads: None,
+            pulse: None,
         }
     }
 
@@ -79,9 +83,25 @@ impl Wire {
         }
     }
 
-    /// Lets the peer read what it was told last: with bytes of it unread, a close would be a RST that overtakes them.
-    pub(super) async fn farewell(mut self) {
+    /// The same, whose pulse is felt.
+    pub(super) fn felt(self, pulse: Arc<Pulse>) -> Self {
+        Self {
+            pulse: Some(pulse),
+            ..self
+        }
+    }
+
+    fn note<T>(&self, written: &Poll<T>) {
+        if let Some(pulse) = &self.pulse {
+            pulse.has_written(written);
+        }
+    }
+
+    /// Says the last words and lets the peer read them: with bytes of it unread, a close would be a RST that overtakes
+    /// them.
+    pub(super) async fn farewell(mut self, words: &str) {
         let said = timeout(FAREWELL, async {
+            self.write_all(words.as_bytes()).await?;
             self.shutdown().await?;
             let mut unread = [0; 1024];
             while self.read(&mut unread).await? > 0 {}
@@ -100,8 +120,13 @@ impl AsyncRead for Wire {
             End::Records(records) => records.poll_read(cx, buffer),
             End::Piped(pipe) => pipe.poll_read(cx, buffer),
         };
-        if let (Poll::Ready(Ok(())), Some(heads)) = (&read, &self.heads) {
-            heads.hear(&buffer.filled()[before..]);
+        if read.is_ready() {
+            if let Some(pulse) = &self.pulse {
+                pulse.has_read();
+            }
+            if let Some(heads) = &self.heads {
+                heads.hear(&buffer.filled()[before..]);
+            }
         }
         read
     }
@@ -109,11 +134,13 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.end {
+        let written = match &mut self.end {
             End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write(cx, bytes),
             End::Records(records) => records.poll_write(cx, bytes),
             End::Piped(pipe) => pipe.poll_write(cx, bytes),
-        }
+        };
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -121,13 +148,13 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.end {
-            End::Plain(plain) => Pin::new(&mut *plain.stream).poll_write_vectored(cx, slices),
-            End::Records(_) | End::Piped(_) => {
-                let first = slices.iter().find(|slice| !slice.is_empty());
-                self.poll_write(cx, first.map_or(&[], |slice| slice))
-            }
-        }
+        let End::Plain(plain) = &mut self.end else {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |slice| slice));
+        };
+        let written = Pin::new(&mut *plain.stream).poll_write_vectored(cx, slices);
+        self.note(&written);
+        written
     }
 
     /// Records and frames want their bytes in one piece.
@@ -139,11 +166,13 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.end {
-            End::Plain(_) => Poll::Ready(Ok(())),
+        let flushed = match &mut self.end {
+            End::Plain(_) => return Poll::Ready(Ok(())),
             End::Records(records) => records.poll_flush(cx),
             End::Piped(pipe) => pipe.poll_flush(cx),
-        }
+        };
+        self.note(&flushed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,7 @@
 //! HTTP/1 through the proxy: what reaches the application, and what the client gets.
 
 mod bodies;
+mod stalls;
 mod upstreams;
 
 use std::io::{BufRead as _, BufReader};
