@@ -77,6 +77,11 @@ impl Telemetry {
         self.0.metrics.shook_hands(side, resumed);
     }
 
+    /// Counts a response of an upstream before its last one, which its client does not get.
+    pub fn dropped_informational(&self) {
+        self.0.metrics.dropped_informational();
+    }
+
     /// Counts a connection or a request as ended and writes its line.
     pub fn closed(&self, report: Report) {
         self.0.metrics.closed(&report);

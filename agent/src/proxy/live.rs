@@ -244,9 +244,12 @@ impl Live {
         self.connect_time.set(Some(self.accepted.elapsed()));
     }
 
-    /// Whether the upstream of a request has answered.
-    pub(super) fn is_answered(&self) -> bool {
-        self.connect_time.get().is_some()
+    /// Whether its upstream has answered.
+    pub(super) fn phase(&self) -> Phase {
+        match self.connect_time.get() {
+            Some(_) => Phase::Open,
+            None => Phase::Connecting,
+        }
     }
 
     /// Notes more of the request.
@@ -262,7 +265,6 @@ impl Live {
         }
     }
 
-    /// Ends it, for this reason.
     pub(super) fn cut(&self, denied: Denied) {
         self.deny(denied);
         for task in [&self.task, &self.carrying_task] {
@@ -279,11 +281,7 @@ impl Live {
         LiveConnection {
             id: self.id,
             direction: self.direction.get(),
-            phase: if self.connect_time.get().is_some() {
-                Phase::Open
-            } else {
-                Phase::Connecting
-            },
+            phase: self.phase(),
             source: self.source,
             source_pod: shown(self.source_pod.borrow().as_ref()),
             original_destination: self.original_destination,

@@ -28,7 +28,7 @@ use crate::{
         sample::{mk_endpoint, mk_mesh, mk_pod, mk_port, mk_service},
     },
     net::{NetNs, tests::namespace},
-    telemetry::{AccessLog, AccessLogFormat, ConnectionMetrics, LiveConnection, Phase, Telemetry},
+    telemetry::{AccessLog, AccessLogFormat, ConnectionMetrics, Exposition, LiveConnection, Phase, Telemetry},
     tls::Identities,
 };
 
@@ -43,6 +43,7 @@ struct World {
     /// The port at which connections to `web` come in.
     into: u16,
     log: Log,
+    exposition: Exposition,
     /// Fails to upgrade when nothing of `web` is held any more.
     hold: std::sync::Weak<()>,
 }
@@ -56,7 +57,8 @@ impl World {
         let (front, back) = (namespace(test)?, namespace(test)?);
         let log = Log::default();
         let access_log = AccessLog::start(AccessLogFormat::Json, Box::new(log.clone())).unwrap();
-        let telemetry = Telemetry::new(ConnectionMetrics::register(&mut Default::default()), access_log);
+        let mut registry = Default::default();
+        let telemetry = Telemetry::new(ConnectionMetrics::register(&mut registry), access_log);
         let mesh = watch::Sender::new(Arc::new(mk_mesh(vec![web()], Vec::new())));
         let proxy = Proxy::start(settings, mesh.subscribe(), Identities::none(), telemetry).unwrap();
         let held = Arc::new(());
@@ -68,6 +70,7 @@ impl World {
             out: 0,
             into: 0,
             log,
+            exposition: Exposition::new(registry),
             hold: Arc::downgrade(&held),
         };
         (world.out, world.into) = world.capture(web(), Hold::new(held));

@@ -125,6 +125,10 @@ impl ConnectionMetrics {
         self.handshakes.get_or_create(&HandshakeLabels { side, kind }).inc();
     }
 
+    pub(super) fn dropped_informational(&self) {
+        self.requests.dropped_informational();
+    }
+
     pub(super) fn closed(&self, report: &Report) {
         if let Some(request) = &report.request {
             return self.requests.ended(report, request);

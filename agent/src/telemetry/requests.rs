@@ -20,6 +20,7 @@ pub(super) struct RequestMetrics {
     outbound: WayMetrics,
     inbound: WayMetrics,
     local: WayMetrics,
+    informational: Counter,
 }
 
 /// The metrics of one direction.
@@ -75,6 +76,12 @@ impl RequestMetrics {
             "Requests ended, by the class of the response, the reason of a refusal, and by whose fault it was",
             ended.clone(),
         );
+        let informational = Counter::default();
+        registry.register(
+            "weft_informational_responses_dropped",
+            "Responses of upstreams with 1xx, beside 100 and 101, which do not reach their clients",
+            informational.clone(),
+        );
         registry.register_with_unit(
             "weft_request_duration",
             "Time from a request's head to the end of its response",
@@ -107,7 +114,12 @@ impl RequestMetrics {
             inbound: of(Direction::Inbound),
             local: of(Direction::Local),
             ended,
+            informational,
         }
+    }
+
+    pub(super) fn dropped_informational(&self) {
+        self.informational.inc();
     }
 
     pub(super) fn ended(&self, report: &Report, request: &RequestReport) {

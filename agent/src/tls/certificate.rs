@@ -14,6 +14,7 @@ use x509_parser::{
     prelude::FromDer as _,
 };
 
+use super::Fingerprint;
 use crate::model::{Identity, InvalidIdentity, PodUid};
 
 /// The serial number of a certificate, shown in hexadecimal.
@@ -33,6 +34,7 @@ pub(super) struct PodCertificate {
     pub(super) node: Option<Arc<str>>,
     pub(super) serial: Serial,
     pub(super) authority: AuthorityId,
+    pub(super) fingerprint: Fingerprint,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
     usage: Usage,
@@ -121,6 +123,7 @@ impl PodCertificate {
             node: node.and_then(|node| node.as_str().ok()).map(Arc::from),
             serial: Serial(certificate.raw_serial().into()),
             authority: authority.ok_or(InvalidCertificate::NoAuthority)?,
+            fingerprint: Fingerprint::of(der),
             not_before: time(certificate.validity().not_before.timestamp()),
             not_after: time(certificate.validity().not_after.timestamp()),
             identity,

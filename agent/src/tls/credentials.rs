@@ -18,7 +18,7 @@ use rustls::{
 use tokio::sync::watch;
 
 use super::{
-    AuthorityId, InvalidCertificate, Peer, Refused, Serial, TlsCause, TlsError,
+    AuthorityId, Fingerprint, InvalidCertificate, Peer, Refused, Serial, TlsCause, TlsError,
     certificate::PodCertificate,
     key::{KeyError, PodKey},
     protocol::Protocol,
@@ -141,6 +141,11 @@ impl Credentials {
     /// The certificate's serial number.
     pub fn serial(&self) -> &Serial {
         &self.issued.certificate.serial
+    }
+
+    /// The certificate itself.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.issued.certificate.fingerprint
     }
 
     /// The key of the root that has signed it.

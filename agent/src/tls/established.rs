@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use super::{AuthorityId, Protocol, Records, Serial, certificate::PodCertificate};
+use super::{AuthorityId, Fingerprint, Protocol, Records, Serial, certificate::PodCertificate};
 use crate::model::{Identity, PodUid};
 
 /// A connection after its handshake.
@@ -34,6 +34,8 @@ pub struct Peer {
     pub serial: Serial,
     /// The key that has signed it.
     pub authority: AuthorityId,
+    /// Its certificate.
+    pub fingerprint: Fingerprint,
     /// Until when it is valid.
     pub not_after: SystemTime,
 }
@@ -54,6 +56,7 @@ impl Peer {
             node,
             serial,
             authority,
+            fingerprint,
             not_after,
             ..
         } = certificate.clone();
@@ -63,6 +66,7 @@ impl Peer {
             node,
             serial,
             authority,
+            fingerprint,
             not_after,
         }
     }

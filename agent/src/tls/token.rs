@@ -149,6 +149,12 @@ impl Fingerprint {
         let digest = digest(&SHA256, bytes);
         Self(digest.as_ref().try_into().expect("a SHA-256 has 32 bytes"))
     }
+
+    /// In hexadecimal.
+    pub fn hex(&self) -> String {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
 }
 
 impl FromStr for Fingerprint {

@@ -1,4 +1,5 @@
-//! `Expect: 100-continue`: a body that waits for the upstream's word, as its client does.
+//! What an upstream says before its response: `100 Continue`, for which a body waits as its client does, and other
+//! 1xx, which go no further.
 
 use std::{
     future::Future as _,
@@ -15,15 +16,14 @@ use futures_util::task::AtomicWaker;
 use http::{HeaderMap, Request, StatusCode, header::EXPECT};
 use tokio::time::{Sleep, sleep};
 
+use crate::telemetry::Telemetry;
+
 /// Holds a body back until the upstream asks for it, or has let it wait for too long.
 #[derive(Debug)]
 pub(super) struct Gate {
     asked: Arc<Asked>,
     patience: Pin<Box<Sleep>>,
 }
-
-/// Opens a gate.
-pub(super) struct Opener(Arc<Asked>);
 
 /// Whether the upstream asked.
 #[derive(Debug, Default)]
@@ -44,11 +44,6 @@ impl Gate {
         })
     }
 
-    /// What opens the gate.
-    pub(super) fn opener(&self) -> Opener {
-        Opener(self.asked.clone())
-    }
-
     /// Waits until it is open.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before the check, so that a word in between is not lost.
@@ -60,19 +55,19 @@ impl Gate {
     }
 }
 
-// === impl Opener ===
-
-impl Opener {
-    /// Has the upstream's word open the gate.
-    pub(super) fn listen<B>(self, request: &mut Request<B>) {
-        let Self(asked) = self;
-        hyper::ext::on_informational(request, move |informational| {
-            if informational.status() == StatusCode::CONTINUE {
-                asked.is.store(true, Relaxed);
-                asked.body.wake();
-            }
-        });
-    }
+/// Listens to what the upstream says before its response: its word opens the gate, and all else is counted.
+///
+/// The library cannot send other 1xx than 100, which a client gets when its body is read.
+pub(super) fn listen<B>(request: &mut Request<B>, gate: Option<&Gate>, telemetry: &Telemetry) {
+    let (asked, telemetry) = (gate.map(|gate| gate.asked.clone()), telemetry.clone());
+    hyper::ext::on_informational(request, move |informational| match (informational.status(), &asked) {
+        (StatusCode::CONTINUE, Some(asked)) => {
+            asked.is.store(true, Relaxed);
+            asked.body.wake();
+        }
+        (StatusCode::CONTINUE, None) => {}
+        _ => telemetry.dropped_informational(),
+    });
 }
 
 /// How long an upstream that does not know the expectation is waited for (RFC 9110, 10.1.1: not for ever).

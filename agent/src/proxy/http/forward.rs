@@ -15,7 +15,7 @@ use super::{
     check::{Malformed, check},
     conversation::Conversation,
     exchange::Exchange,
-    expect::Gate,
+    expect::{self, Gate},
     forwarded, hop,
     leg::{Leg, NotSent},
     ruled::{self, Ruled},
@@ -191,12 +191,13 @@ fn prepare(request: Request<Incoming>, upgrade: Option<&Upgrade>, exchange: &Rc<
     }
     parts.version = Version::HTTP_11;
     let gate = Gate::of(headers);
-    let opener = gate.as_ref().map(Gate::opener);
-    let mut request = Request::from_parts(parts, RequestBody::new(body, gate, exchange.clone()));
-    if let Some(opener) = opener {
-        opener.listen(&mut request);
-    }
-    request
+    let mut request = Request::from_parts(parts, ());
+    expect::listen(
+        &mut request,
+        gate.as_ref(),
+        &exchange.conversation.lane.shared.telemetry,
+    );
+    request.map(|()| RequestBody::new(body, gate, exchange.clone()))
 }
 
 /// A request that may be sent twice: it asks for no change, and has no body (RFC 9110, 9.2.2).

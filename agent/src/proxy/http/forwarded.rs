@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::model::Identity;
+use crate::{model::Identity, tls::Fingerprint};
 
 /// Sets who the client is, as Envoy writes it, or takes away what the client says of itself.
 pub(super) fn set_client(headers: &mut HeaderMap, client: Option<HeaderValue>) {
@@ -19,10 +19,14 @@ pub(super) fn set_client(headers: &mut HeaderMap, client: Option<HeaderValue>) {
     }
 }
 
-/// The header's value for a client whose identity is proved to this pod.
-pub(super) fn client(identity: &Identity, by: &Identity) -> Option<HeaderValue> {
+/// The header's value for a client whose identity is proved to this pod, by which certificate where one was needed.
+pub(super) fn client(identity: &Identity, certificate: Option<Fingerprint>, by: &Identity) -> Option<HeaderValue> {
     // The text of an identity has no character that were to be escaped.
-    HeaderValue::try_from(format!("By={by};URI={identity}")).ok()
+    let value = match certificate {
+        Some(certificate) => format!("By={by};Hash={};URI={identity}", certificate.hex()),
+        None => format!("By={by};URI={identity}"),
+    };
+    HeaderValue::try_from(value).ok()
 }
 
 /// The request's id: the client's, or a new one.
@@ -61,12 +65,16 @@ mod tests {
         let mut proved = forged();
         let [web, cart] = ["web", "cart"].map(|name| Identity::new("cluster.local", "shop", name));
         proved.append(CLIENT_CERTIFICATE, HeaderValue::from_static("URI=spiffe://second"));
-        set_client(&mut proved, client(&web, &cart));
+        set_client(&mut proved, client(&web, None, &cart));
         let values: Vec<_> = proved.get_all(CLIENT_CERTIFICATE).iter().collect();
         assert_eq!(
             values,
             ["By=spiffe://cluster.local/ns/shop/sa/cart;URI=spiffe://cluster.local/ns/shop/sa/web"]
         );
+        let hash = "Hash=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad;";
+        let with_certificate = client(&web, Some(Fingerprint::of(b"abc")), &cart).unwrap();
+        let expected = values[0].to_str().unwrap().replace("URI=", &format!("{hash}URI="));
+        assert_eq!(with_certificate, expected);
         let mut unproved = forged();
         set_client(&mut unproved, None);
         assert!(unproved.is_empty());

@@ -25,7 +25,7 @@ use crate::{
         live::Live,
         settings::{HttpLimits, Settings},
     },
-    telemetry::Denied,
+    telemetry::{Denied, Phase},
 };
 
 /// All connections of a lane whose requests are served.
@@ -216,7 +216,9 @@ impl Pace {
         } else {
             // An upstream that has answered may talk with its client for as long as both like.
             let awaited = self.awaited.borrow();
-            awaited.as_ref().filter(|request| !request.is_answered())?;
+            awaited
+                .as_ref()
+                .filter(|request| request.phase() == Phase::Connecting)?;
             (Stall::Body, read.load(Relaxed))
         };
         Some(Standing { stall, step })

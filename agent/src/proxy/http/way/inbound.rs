@@ -67,7 +67,10 @@ impl Inbound {
                     exchange.asked_for(service);
                 }
                 let own = identify::identity_of(arrival.door(), &mesh);
-                let certificate = forwarded::client(&client.peer.identity, &own);
+                let Peer {
+                    identity, fingerprint, ..
+                } = &client.peer;
+                let certificate = forwarded::client(identity, Some(*fingerprint), &own);
                 (identify::told(arrival, client), certificate)
             }
             None => (identify::plaintext(arrival), None),

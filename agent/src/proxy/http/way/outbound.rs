@@ -146,8 +146,12 @@ fn prove(leg: &Leg, through: &Through, mesh: &Mesh, exchange: &Exchange) -> Opti
         (Through::Lease(door), None) => {
             exchange.ends_here(door);
             let destination = identify::identity_of(door, mesh);
-            let source = identify::identity_of(exchange.conversation.arrival.door(), mesh);
-            let client = forwarded::client(&source, &destination);
+            let conversation = &exchange.conversation;
+            let own = conversation.arrival.door();
+            // On one node none is needed: a pod may have none yet.
+            let credentials = conversation.lane.shared.identities.of(&own.pod.uid);
+            let certificate = credentials.map(|credentials| credentials.fingerprint());
+            let client = forwarded::client(&identify::identity_of(own, mesh), certificate, &destination);
             exchange.secured(Security::SameNode, Some(destination));
             client
         }

@@ -66,6 +66,24 @@ fn a_body_waits_for_the_applications_word_where_its_client_does() {
 }
 
 #[test]
+fn other_words_before_a_response_do_not_pass_but_are_counted_and_offers_of_http_3_go() {
+    let Some((world, _app)) = world_of("http hints", Some(AppProtocol::Http1), |_| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+        format!("{hints}HTTP/1.1 200 OK\r\nAlt-Svc: h3=\":443\"\r\nContent-Length: 2\r\n\r\nok")
+    }) else {
+        return;
+    };
+    let (head, body) = ask(&world.call(), GET);
+    assert_eq!((status(&head), body.as_str()), ("200", "ok"));
+    assert_eq!(field(&head, "alt-svc"), None);
+    let metrics = world.exposition.text().unwrap();
+    assert!(
+        metrics.contains("weft_informational_responses_dropped_total 2\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
 fn after_a_switch_of_protocols_bytes_pass_as_they_are() {
     let Some(world) = World::new("http upgrade", settings()) else {
         return;
