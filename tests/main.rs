@@ -35,6 +35,7 @@ mod policy;
 mod pools;
 mod probes;
 mod routes;
+mod rules;
 mod scale;
 mod services;
 mod silence;
