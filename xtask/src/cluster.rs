@@ -10,7 +10,6 @@ use clap::{Args, Subcommand};
 use cluster::Cluster as TwoNodes;
 
 use crate::{
-    image::Which,
     test::{Tally, Test},
     timing::Timing,
 };
@@ -46,16 +45,12 @@ struct Name {
 }
 
 /// Brings a cluster of its own up, runs all tests on it, and takes it down, as before a merge.
-///
-/// No test asks for Weft's own image yet, which takes minutes to build.
 pub(crate) fn run(timing: &mut Timing) -> Result<Tally> {
     let name = Name { name: "ci".to_owned() };
     let cluster = name.cluster()?;
     timing.step("cluster up", || up::start(&mut Timing::default(), &cluster, false))?;
     let tally = timing
-        .step("cluster load", || {
-            load::load(&mut Timing::default(), &name, &[Which::Sample])
-        })
+        .step("cluster load", || load::load(&mut Timing::default(), &name, &load::ALL))
         .and_then(|()| timing.step("cluster test", || check::tests(&name, &Test::all())));
     timing.step("cluster down", || cluster.down())?;
     tally

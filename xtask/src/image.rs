@@ -1,6 +1,7 @@
 //! `cargo xtask image`: container images as OCI archives, without a container engine. One static binary each, no shell.
 
 mod archive;
+mod kept;
 mod layer;
 
 use std::{
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use cluster::{COREDNS_IMAGE, PAUSE_IMAGE, Program, Programs};
 
-use self::{archive::Config, layer::Layer};
+use self::{archive::Config, kept::Kept, layer::Layer};
 use crate::{
     build, process,
     setup::{self, Need},
@@ -100,8 +101,34 @@ impl Which {
         }
     }
 
-    /// Builds it, and returns its archive. The kernel programs are there already.
+    /// Its archive, built unless the cache has the one of these sources. The kernel programs are there already.
     pub(crate) fn build(self, arch: Arch) -> Result<PathBuf> {
+        let folder = workspace::target().join("images");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let archive = folder.join(format!("{self}-{arch}.tar"));
+        let kept = match self {
+            Self::Weft => Some(Kept::of(
+                self,
+                arch,
+                &["agent", "agent-common", "target/bpf/weft-ebpf"],
+            )?),
+            Self::Sample | Self::Pause => Some(Kept::of(self, arch, &["tests/sample"])?),
+            // Its program lies in the cache itself.
+            Self::Coredns => None,
+        };
+        if let Some(kept) = &kept
+            && kept.give(&archive)?
+        {
+            return Ok(archive);
+        }
+        self.write(arch, &archive)?;
+        if let Some(kept) = kept {
+            kept.keep(&archive)?;
+        }
+        Ok(archive)
+    }
+
+    fn write(self, arch: Arch, archive: &Path) -> Result<()> {
         let (binary, name, arguments) = match self {
             Self::Weft => (binary("agent", "weft", arch)?, "weft", &[][..]),
             Self::Sample => (binary("sample", "sample", arch)?, "sample", &[][..]),
@@ -116,15 +143,12 @@ impl Which {
             arch,
             entrypoint: [&[path.as_str()], arguments].concat(),
         };
-        let folder = workspace::target().join("images");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let archive = folder.join(format!("{self}-{arch}.tar"));
-        archive::write(&archive, &config, &layer)?;
-        let size = fs::metadata(&archive)?.len();
+        archive::write(archive, &config, &layer)?;
+        let size = fs::metadata(archive)?.len();
         if self == Self::Weft && size > LARGEST {
             bail!("{} has {size} bytes; it may have {LARGEST}", archive.display());
         }
-        Ok(archive)
+        Ok(())
     }
 }
 

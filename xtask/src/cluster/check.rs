@@ -45,5 +45,5 @@ pub(super) fn tests(name: &Name, test: &Test) -> Result<Tally> {
     Ok(tally)
 }
 
-/// One test cuts a node's power, which others would notice.
-const THREADS: &str = "1";
+/// Most of a test is waiting. Those that others would notice take turns by themselves.
+const THREADS: &str = "6";

@@ -53,7 +53,7 @@ pub(super) fn load(timing: &mut Timing, name: &Name, which: &[Which]) -> Result<
         let archive = timing.step(&format!("image {which}"), || which.build(Arch::Amd64))?;
         archives.push((archive, which.reference()));
     }
-    if std::env::var_os("KUBECONFIG").is_some() {
+    if std::env::var_os("KUBECONFIG").is_some_and(|file| !file.is_empty()) {
         println!("KUBECONFIG is set; bring these to your nodes, or to a registry that they pull from:");
         for (archive, reference) in archives {
             let path = archive.display();
