@@ -46,7 +46,11 @@ fn pods_reach_each_other_by_their_own_addresses_on_one_node_and_across() {
 
 #[test]
 fn a_service_is_found_by_name_and_balanced_over_both_nodes_in_every_protocol() {
-    let world = World::new();
+    every_protocol_is_served(&World::new());
+}
+
+/// By a service's name, by pods of both nodes, in both families.
+pub(crate) fn every_protocol_is_served(world: &World) {
     world.apply(&service("server"));
     let pods = [
         Pod::new("client").on("node-1"),
@@ -54,7 +58,7 @@ fn a_service_is_found_by_name_and_balanced_over_both_nodes_in_every_protocol() {
         Pod::new("far").on("node-2").app("server"),
     ];
     world.start(&pods);
-    let name = format!("server.{}.svc.cluster.local", world.namespace());
+    let name = world.name_of("server");
     let targets = [
         format!("http://{name}:{HTTP}/"),
         format!("h2://{name}:{HTTP}/"),

@@ -38,7 +38,7 @@ fn a_pod_is_not_ready_by_a_probe_that_fails() {
     }
 }
 
-fn kinds(http: u16, lines: u16, grpc: u16) -> [(&'static str, Value); 4] {
+pub(crate) fn kinds(http: u16, lines: u16, grpc: u16) -> [(&'static str, Value); 4] {
     [
         ("http", json!({"httpGet": {"path": "/ready", "port": http}})),
         ("tcp", json!({"tcpSocket": {"port": lines}})),

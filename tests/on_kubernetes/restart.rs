@@ -3,6 +3,7 @@
 use harness::{skip, wait};
 
 use crate::{
+    mesh::{pod_row, until_ready},
     workload::Pod,
     world::{PATIENCE, World, simulated},
 };
@@ -12,7 +13,7 @@ fn pods_come_back_when_their_node_is_started_again() {
     let Some(cluster) = simulated() else {
         skip!("the cluster is not simulated");
     };
-    let world = World::new();
+    let world = World::alone();
     world.start(&[Pod::new("server").on("node-2")]);
     let restarts = || {
         let statuses = world.get(&["pod", "server"])["status"]["containerStatuses"].clone();
@@ -30,4 +31,9 @@ fn pods_come_back_when_their_node_is_started_again() {
     assert_eq!(node.machine.first_process(), None);
     cluster.restart(&node.machine).unwrap();
     wait::until(PATIENCE, "the pod ready again", || restarts() == (Some(1), Some(true)));
+    let uid = world.get(&["pod", "server"])["metadata"]["uid"].clone();
+    wait::until(PATIENCE, "the pod in the mesh again", || {
+        pod_row("node-2", uid.as_str().unwrap()).is_some_and(|row| row["captured"] == true)
+    });
+    until_ready("daemonset/weft-agent");
 }
