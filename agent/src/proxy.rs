@@ -52,7 +52,9 @@ use tokio::{
 };
 
 pub use capacity::raise_descriptor_limit;
+pub use detect::{HttpVersion, MOST, Sniffed, sniff, version_of};
 pub use door::{Closing, Door, Hold, Listeners, Pair};
+pub use http::bytes;
 pub use settings::{HttpLimits, Pooling, SameNode, Settings};
 
 use self::{

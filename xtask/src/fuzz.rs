@@ -131,4 +131,4 @@ fn profile(target: &str) -> PathBuf {
 }
 
 /// Enough for what a change breaks at once; long runs are a person's.
-const SECONDS_OF_A_CHECK: u32 = 10;
+const SECONDS_OF_A_CHECK: u32 = 6;

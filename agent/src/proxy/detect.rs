@@ -15,11 +15,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::sniff::{Sniffed, sniff};
+pub use self::sniff::{MOST, Sniffed, sniff, version as version_of};
 pub(super) use self::{
     detecting::{Detecting, Raced},
     learnt::{Learnt, Memory, PortKey},
-    sniff::version as version_of,
 };
 use super::identify::Identified;
 use crate::model::{AppProtocol, Mesh};
@@ -35,7 +34,7 @@ pub(super) enum Protocol {
 
 /// A version of HTTP, as far as its framing differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HttpVersion {
+pub enum HttpVersion {
     /// HTTP/1.0 and 1.1.
     One,
     /// HTTP/2, with prior knowledge.
@@ -147,7 +146,7 @@ pub(super) async fn has_spoken(server: &TcpStream) -> bool {
 
 /// The first bytes of a client, which stay in its socket.
 struct Peeked {
-    bytes: [u8; sniff::MOST],
+    bytes: [u8; MOST],
     held: usize,
     length: usize,
 }
@@ -156,7 +155,7 @@ struct Peeked {
 
 impl Peeked {
     fn new(held: &[u8]) -> Self {
-        let mut bytes = [0; sniff::MOST];
+        let mut bytes = [0; MOST];
         let length = held.len().min(bytes.len());
         bytes[..length].copy_from_slice(&held[..length]);
         Self {

@@ -13,6 +13,7 @@
 
 mod answer;
 mod body;
+pub mod bytes;
 mod check;
 mod conversation;
 mod exchange;

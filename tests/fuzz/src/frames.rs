@@ -2,6 +2,8 @@
 
 use agent::proxy::wire::{Decoder, Event, HEAD, Header, LONGEST_HEADER, Role, Status, Violation};
 
+use crate::pieces::Pieces;
+
 /// An event that outlives its bytes; data that follows data is one.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
@@ -77,35 +79,4 @@ fn tell(event: Event<'_>, told: &mut Vec<Told>) {
         Event::Reset => Told::Reset,
     };
     told.push(event);
-}
-
-/// Cuts bytes into pieces of 1 to 16, as the bytes themselves say.
-struct Pieces<'a> {
-    rest: &'a [u8],
-    state: u32,
-}
-
-impl<'a> Pieces<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        let mix = |state: u32, byte: &u8| state.wrapping_mul(31).wrapping_add(u32::from(*byte));
-        Self {
-            rest: bytes,
-            state: bytes.iter().fold(1, mix),
-        }
-    }
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let length = (self.state >> 28) as usize + 1;
-        let (piece, rest) = self.rest.split_at(length.min(self.rest.len()));
-        self.rest = rest;
-        Some(piece)
-    }
 }

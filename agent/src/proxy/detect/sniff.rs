@@ -4,7 +4,7 @@ use super::HttpVersion;
 
 /// What bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sniffed {
+pub enum Sniffed {
     /// More is needed.
     Unclear,
     /// Not HTTP: TLS, or anything else.
@@ -15,7 +15,7 @@ pub(super) enum Sniffed {
 
 /// Tells HTTP from anything else as early as the bytes allow: a method and the beginning of a target, or the preface of
 /// HTTP/2. A method alone is a command of other protocols too.
-pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
+pub fn sniff(bytes: &[u8]) -> Sniffed {
     if bytes.starts_with(PREFACE) {
         return Sniffed::Http(HttpVersion::Two);
     }
@@ -35,7 +35,7 @@ pub(super) fn sniff(bytes: &[u8]) -> Sniffed {
 }
 
 /// The version of what must be HTTP; none where more is needed.
-pub(in crate::proxy) fn version(bytes: &[u8]) -> Option<HttpVersion> {
+pub fn version(bytes: &[u8]) -> Option<HttpVersion> {
     if bytes.starts_with(PREFACE) {
         Some(HttpVersion::Two)
     } else if PREFACE.starts_with(bytes) {
@@ -57,7 +57,7 @@ const METHODS: [&str; 9] = [
 /// The line with which a client says that it speaks HTTP/2 (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// No more bytes than this are needed.
-pub(super) const MOST: usize = 16;
+pub const MOST: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use http::{
 
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub enum Malformed {
     /// It names no host, though its version asks for one.
     NoHost,
     /// It names several hosts.
@@ -38,7 +38,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Malformed> {
 
 impl Malformed {
     /// As records and responses show it.
-    pub(super) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::NoHost => "no_host",
             Self::SeveralHosts => "several_hosts",
@@ -52,7 +52,7 @@ impl Malformed {
     }
 
     /// The status of the answer.
-    pub(super) fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
             Self::Tunnel => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoHost

@@ -30,6 +30,12 @@ pub(super) fn tell(header: &Header) -> Option<HeaderValue> {
     HeaderValue::try_from(BASE64_STANDARD_NO_PAD.encode(header.body())).ok()
 }
 
+/// What the header's value tells; none where it is no agent's.
+pub(super) fn read(value: &HeaderValue) -> Option<Header> {
+    let body = BASE64_STANDARD_NO_PAD.decode(value.as_bytes()).ok()?;
+    Header::decode(&body).ok()
+}
+
 /// Says it, unless it was said last on this connection.
 pub(super) fn say(headers: &mut HeaderMap, told: &HeaderValue, last: &RefCell<Option<HeaderValue>>) {
     let mut last = last.borrow_mut();
@@ -52,10 +58,7 @@ impl Heard {
             (Some(_), _) => {}
         }
         let value = headers.get(STREAM).ok_or(Denied::ProtocolViolation)?;
-        let body = BASE64_STANDARD_NO_PAD
-            .decode(value.as_bytes())
-            .map_err(|_not_base64| Denied::ProtocolViolation)?;
-        let header = Header::decode(&body).map_err(|_invalid| Denied::ProtocolViolation)?;
+        let header = read(value).ok_or(Denied::ProtocolViolation)?;
         let service = header.service.as_ref().map(|(name, _)| name.clone());
         let client = RemotePod::new(header, peer, address)?;
         let told = Told {
