@@ -1,11 +1,8 @@
 //! HTTP between real agents: in one pass on a node, and in the client's version between nodes.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-};
+use std::net::TcpStream;
 
-use harness::{Addresses, App, Family, Object, Pod, Server, Sniffer, Talk, wait};
+use harness::{Addresses, Answer, App, Family, Object, Pod, Server, Sniffer, Talk, WebSocket, wait};
 use serde_json::{Value, json};
 
 use crate::{
@@ -62,12 +59,6 @@ impl Web {
     }
 }
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
 /// What an application was told of its client.
 fn certificate(request: &str) -> Option<&str> {
     let fields = request.lines().filter_map(|line| line.split_once(": "));
@@ -77,30 +68,7 @@ fn certificate(request: &str) -> Option<&str> {
 
 fn ask(stream: &TcpStream) -> Option<Answer> {
     let forged = "X-Forwarded-Client-Cert: URI=spiffe://forged\r\nWeft-Stream: forged\r\n";
-    ask_for(stream, "/words", &format!("{forged}X-Mixed: {SECRET}\r\n"))
-}
-
-/// Asks a service called `web` for a target, and reads the whole answer; `headers` are lines.
-pub(crate) fn ask_for(stream: &TcpStream, target: &str, headers: &str) -> Option<Answer> {
-    let mut writer = stream;
-    write!(writer, "GET {target} HTTP/1.1\r\nHost: web\r\n{headers}\r\n").ok()?;
-    let mut reader = BufReader::with_capacity(1, stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        (reader.read_line(&mut head).ok()? > 0).then_some(())?;
-    }
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map(|(_, length)| length.parse().ok())??;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Answer {
-        status: head.split(' ').nth(1)?.parse().ok()?,
-        head,
-        body: String::from_utf8(body).ok()?,
-    })
+    Answer::to(stream, "/words", &format!("{forged}X-Mixed: {SECRET}\r\n"))
 }
 
 #[test]
@@ -262,6 +230,26 @@ fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_
             let stream = web.client.connect(BYTES.at(family, 81)).unwrap();
             assert_eq!(Talk::ask(&stream, raw).unwrap(), raw, "bytes stay bytes elsewhere");
         }
+    }
+}
+
+#[test]
+fn a_websocket_carries_texts_both_ways_for_as_long_as_both_like_and_a_server_that_speaks_none_says_so() {
+    for node in [0, 1] {
+        let web = Web::start(node);
+        let chat = web.server.serve(8081, App::WebSocket);
+        for family in Family::BOTH {
+            let mirror = web.connect(family);
+            assert!(WebSocket::open(mirror).is_err_and(|error| error.contains("200")));
+            let to = web.server.addresses().at(family, 8081);
+            let mut socket = WebSocket::open(web.client.connect(to).unwrap()).unwrap();
+            for text in ["one", &"long ".repeat(100_000), "three"] {
+                assert_eq!(socket.say(text).unwrap(), format!("server {text}"));
+            }
+            socket.close().unwrap();
+            web.request(0, family, |record| record["status"] == 101);
+        }
+        assert_eq!(chat.accepted(), 2);
     }
 }
 

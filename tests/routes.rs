@@ -1,12 +1,9 @@
 //! Routes of the Gateway API between real agents: what a rule says is what becomes of a request.
 
-use harness::{Addresses, App, Family, Object, Pod, Server, wait};
+use harness::{Addresses, Answer, App, Family, Object, Pod, Server, wait};
 use serde_json::{Value, json};
 
-use crate::{
-    http::{Answer, ask_for},
-    mesh::Mesh,
-};
+use crate::mesh::Mesh;
 
 /// The services `mesh/web` on the client's node and `mesh/canary` on the other, a pod each.
 struct Shop {
@@ -55,7 +52,7 @@ impl Shop {
     }
 
     fn try_ask(&self, service: Addresses, family: Family, target: &str, headers: &str) -> Option<Answer> {
-        ask_for(&self.client.connect(service.at(family, 80)).ok()?, target, headers)
+        Answer::to(&self.client.connect(service.at(family, 80)).ok()?, target, headers)
     }
 }
 
@@ -177,7 +174,7 @@ fn requests_are_split_by_weight_also_on_one_connection() {
         };
         for (target, both) in [("/split", true), ("/none", false)] {
             for _ in 0..REQUESTS {
-                assert_eq!(ask_for(&stream, target, "").unwrap().status, 200);
+                assert_eq!(Answer::to(&stream, target, "").unwrap().status, 200);
             }
             let counts = || (served(target, &shop.web), served(target, &shop.canary));
             wait::until(wait::PATIENCE, "a record of each request", || {

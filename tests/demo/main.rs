@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask demo` builds all it needs and becomes this program.
 
+mod requests;
 mod security;
 mod shop;
 mod steps;

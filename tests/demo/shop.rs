@@ -11,6 +11,9 @@ pub(crate) struct Shop {
     pub(crate) web: Pod,
     pub(crate) carts: [(Pod, Server); 3],
     pub(crate) stock: (Pod, Server),
+    /// The stable version and the canary.
+    pub(crate) offers: [(Pod, Server); 2],
+    pub(crate) chat: (Pod, Server),
     pub(crate) ca: Ca,
     nodes: [Node; 2],
     pub(crate) lab: Lab,
@@ -21,6 +24,15 @@ pub(crate) const CART: Addresses = Addresses::service(10);
 
 /// The service `shop/stock`.
 pub(crate) const STOCK: Addresses = Addresses::service(11);
+
+/// The service `shop/offers`, with routes.
+pub(crate) const OFFERS: Addresses = Addresses::service(12);
+
+/// The service `shop/offers-canary`, of its next version.
+pub(crate) const CANARY: Addresses = Addresses::service(13);
+
+/// The service `shop/chat`.
+pub(crate) const CHAT: Addresses = Addresses::service(14);
 
 /// The port of `stock`, of the service and of the pod.
 pub(crate) const STOCK_PORT: u16 = 6000;
@@ -37,6 +49,10 @@ impl Shop {
             .apply(&Object::service("shop/cart", CART, "cart").port("main", 80, 8080));
         lab.manifests()
             .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", STOCK_PORT, STOCK_PORT));
+        for (name, addresses) in [("offers", OFFERS), ("offers-canary", CANARY), ("chat", CHAT)] {
+            let service = Object::service(&format!("shop/{name}"), addresses, name);
+            lab.manifests().apply(&service.port("http", 80, 8080));
+        }
         // Whether an agent may be there is known of pods behind services, and of these ranges.
         let ranges = [
             "10.101.0.0/16",
@@ -58,24 +74,44 @@ impl Shop {
         });
         let stock = nodes[1].pod("shop/stock").start();
         let server = stock.serve(STOCK_PORT, App::Banner);
+        let serve = |node: &Node, name: &str, app| {
+            let pod = node.pod(&format!("shop/{name}")).start();
+            let server = pod.serve(8080, app);
+            (pod, server)
+        };
+        let offers = [(0, "offers"), (1, "offers-canary")].map(|(node, name)| serve(&nodes[node], name, App::HttpWho));
+        let chat = serve(&nodes[1], "chat", App::WebSocket);
         agents.iter_mut().for_each(Agent::wait_ready);
 
-        println!("Two nodes stand, with an agent on each and a CA for both, five pods, and two services:");
+        println!("Two nodes stand, with an agent on each and a CA for both, eight pods, and five services:");
         for (node, pod) in [
             (1, &web),
             (1, &carts[0].0),
             (2, &carts[1].0),
             (2, &carts[2].0),
             (2, &stock),
+            (1, &offers[0].0),
+            (2, &offers[1].0),
+            (2, &chat.0),
         ] {
-            println!("   node-{node}  {:8} {}", pod.object().name(), pod.addresses().v4);
+            println!("   node-{node}  {:13} {}", pod.object().name(), pod.addresses().v4);
         }
-        println!("   service cart   {}:80\n   service stock  {}:6000", CART.v4, STOCK.v4);
+        for (name, addresses, port) in [
+            ("cart", CART, 80),
+            ("stock", STOCK, STOCK_PORT),
+            ("offers", OFFERS, 80),
+            ("offers-canary", CANARY, 80),
+            ("chat", CHAT, 80),
+        ] {
+            println!("   service {name:13} {}:{port}", addresses.v4);
+        }
         Self {
             agents,
             web,
             carts,
             stock: (stock, server),
+            offers,
+            chat,
             ca,
             nodes,
             lab,
@@ -183,6 +219,7 @@ impl Shop {
                 "service show",
                 "cert show",
                 "policy show",
+                "route show",
             ] {
                 let _ = writeln!(text, "   {} debug {command}", weft.display());
             }
@@ -220,7 +257,7 @@ impl Shop {
 }
 
 /// How many pods [`Shop::open`] starts.
-const PODS: usize = 5;
+const PODS: usize = 8;
 
 /// On a busy machine each step of the CA and its agents takes its time.
 const CERTIFIED: Duration = Duration::from_secs(60);

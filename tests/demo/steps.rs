@@ -10,7 +10,7 @@ use std::{
 use harness::{Agent, Family, Pod, Talk, wait};
 
 use crate::{
-    security,
+    requests, security,
     shop::{CART, STOCK, STOCK_PORT, Shop},
     table::Seen,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Step {
     pub(crate) run: fn(&mut Shop) -> Seen,
 }
 
-pub(crate) const STEPS: [Step; 12] = [
+pub(crate) const STEPS: [Step; 16] = [
     Step {
         title: "before the label",
         why: "The pods reach each other as the network has it; nobody plays kube-proxy here, so services do not exist.",
@@ -62,6 +62,26 @@ pub(crate) const STEPS: [Step; 12] = [
         title: "live connections",
         why: "weft debug conn show, on node-1, while three connections are open:",
         run: live_connections,
+    },
+    Step {
+        title: "a canary",
+        why: "An HTTPRoute sends nine of ten requests for the service offers to its pod, and one to the next version's.",
+        run: requests::canary,
+    },
+    Step {
+        title: "a tester's header",
+        why: "A rule above it sends all requests that carry x-tester to the next version; weft debug says why.",
+        run: requests::tester,
+    },
+    Step {
+        title: "a redirect",
+        why: "Another rule answers requests for /old by itself: no pod is asked.",
+        run: requests::redirect,
+    },
+    Step {
+        title: "a WebSocket",
+        why: "web opens a WebSocket to chat on node-2 and says a thousand things; each comes back.",
+        run: requests::web_socket,
     },
     Step {
         title: "cut by a policy",

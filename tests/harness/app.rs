@@ -42,6 +42,10 @@ pub enum App {
     Http,
     /// HTTP/1.1 with keep-alive: each request's head is the body of its response.
     HttpMirror,
+    /// HTTP/1.1 with keep-alive: the pod's name is the body of each response.
+    HttpWho,
+    /// A WebSocket (RFC 6455): each text is sent back behind the pod's name and a blank.
+    WebSocket,
 }
 
 /// A running application. Dropped, its sockets close.

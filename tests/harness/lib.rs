@@ -16,6 +16,7 @@
 
 mod address;
 mod agent;
+mod answer;
 mod api_server;
 mod app;
 mod balancer;
@@ -38,9 +39,11 @@ mod skip;
 mod sniffer;
 mod sweep;
 pub mod wait;
+mod web_socket;
 
 pub use address::{Addresses, Family};
 pub use agent::{Agent, Outcome};
+pub use answer::Answer;
 pub use api_server::{ApiServer, NotBuilt};
 pub use app::{App, Server};
 pub use balancer::Balancer;
@@ -62,3 +65,4 @@ pub use segment::Segment;
 pub use skip::{current_test, say_skipped};
 pub use sniffer::{Options, Packet, Sniffer, Way};
 pub use sweep::take_down;
+pub use web_socket::WebSocket;

@@ -2,10 +2,12 @@
 
 use std::{future, io, net::SocketAddr, time::Duration};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 use super::App;
 use crate::Talk;
@@ -47,6 +49,8 @@ pub(super) async fn serve(app: App, name: &str, peer: SocketAddr, mut stream: Tc
         App::Stall => future::pending().await,
         App::Http => http(stream, |_| vec![b'w'; 1024]).await,
         App::HttpMirror => http(stream, <[u8]>::to_vec).await,
+        App::HttpWho => http(stream, |_| name.as_bytes().to_vec()).await,
+        App::WebSocket => web_socket(stream, name).await,
     }
 }
 
@@ -90,6 +94,21 @@ async fn http(mut stream: TcpStream, body: impl Fn(&[u8]) -> Vec<u8>) -> io::Res
             stream.write_all(&answer).await?;
         }
     }
+}
+
+/// A client that does not speak it, or ends without a word, is nobody's failure.
+async fn web_socket(stream: TcpStream, name: &str) -> io::Result<()> {
+    let Ok(mut socket) = accept_async(stream).await else {
+        return Ok(());
+    };
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message
+            && socket.send(Message::text(format!("{name} {text}"))).await.is_err()
+        {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn drain(stream: &mut TcpStream) -> io::Result<u64> {
