@@ -37,7 +37,7 @@ pub(super) fn run(config: &CaConfig) -> anyhow::Result<()> {
 /// Does what an operator says.
 async fn tell(config: &CaConfig, command: &CaCommand) -> anyhow::Result<()> {
     let state = if config.kubernetes {
-        let server = ApiServer::new(config.cluster.kubeconfig.as_deref()).await?;
+        let server = ApiServer::new(config.cluster.file().as_deref()).await?;
         CaState::of_cluster(&server, &config.cluster.system_namespace)
     } else {
         CaState::of_folder(&config.state)
@@ -104,7 +104,7 @@ async fn start(config: &CaConfig, settings: Settings) -> anyhow::Result<(Server,
         let roster = FollowedRoster::of_files(files::follow_roster(manifests)?);
         return Ok((Server::bind(settings, folder, roster.clone()).await?, roster));
     }
-    let server = ApiServer::new(config.cluster.kubeconfig.as_deref()).await?;
+    let server = ApiServer::new(config.cluster.file().as_deref()).await?;
     let roster = FollowedRoster::of_cluster(&server).await;
     let replica = ReplicaSettings {
         namespace: config.cluster.system_namespace.clone(),

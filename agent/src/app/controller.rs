@@ -26,7 +26,7 @@ pub(super) fn run(config: &ControllerConfig) -> anyhow::Result<()> {
 
 async fn serve(config: &ControllerConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot take signals")?;
-    let server = ApiServer::new(config.cluster.kubeconfig.as_deref()).await?;
+    let server = ApiServer::new(config.cluster.file().as_deref()).await?;
     let namespace = &config.cluster.system_namespace;
     let name = match &config.name {
         Some(name) => name.clone(),

@@ -4,13 +4,16 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::LogConfig;
+use super::{
+    LogConfig,
+    kubeconfig::{file_or_empty, named},
+};
 
 /// Which cluster is meant.
 #[derive(Args, Clone, Debug)]
 pub struct ClusterConfig {
     /// How to reach the API server [default: as the service account of this pod]
-    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG", value_parser = file_or_empty())]
     pub kubeconfig: Option<PathBuf>,
 
     /// The namespace of the mesh's own objects
@@ -22,6 +25,15 @@ pub struct ClusterConfig {
         env = "WEFT_SYSTEM_NAMESPACE"
     )]
     pub system_namespace: String,
+}
+
+// === impl ClusterConfig ===
+
+impl ClusterConfig {
+    /// The file that says which cluster is meant; none for that of the pod in which this runs.
+    pub fn file(&self) -> Option<PathBuf> {
+        named(self.kubeconfig.as_ref())
+    }
 }
 
 /// Do what only one may do in a cluster
