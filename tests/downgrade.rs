@@ -187,10 +187,11 @@ fn a_pod_that_left_by_its_label_is_reached_in_plaintext_when_it_is_forgotten_and
 }
 
 #[test]
-fn a_pod_that_is_remembered_is_waited_for_while_its_agent_is_replaced() {
+fn a_pod_that_is_remembered_or_strict_is_waited_for_while_its_agent_is_replaced() {
     let pair = Pair::start();
-    let closed = pair.mesh.pod(1, "closed/server");
-    let _app = closed.serve(8080, App::Echo);
+    let never_met = pair.mesh.pod(1, "closed/server");
+    pair.mesh.apply(&strict("closed"));
+    let _app = never_met.serve(8080, App::Echo);
     pair.mesh.wait_certified();
     for server in ["mesh/server", "closed/server"] {
         pair.mesh
@@ -202,14 +203,12 @@ fn a_pod_that_is_remembered_is_waited_for_while_its_agent_is_replaced() {
     let Mesh {
         agents: [near, far], ..
     } = mesh;
-    let servers = [&server, &closed];
+    let servers = [&server, &never_met];
     let talk = |server: &Pod, family| {
         let stream = client.connect(server.addresses().at(family, 8080))?;
         Talk::ask(&stream, TEXT.as_bytes())
     };
-    for server in servers {
-        both(|family| assert_eq!(talk(server, family).unwrap(), TEXT.as_bytes()));
-    }
+    both(|family| assert_eq!(talk(&server, family).unwrap(), TEXT.as_bytes()));
     let sniffer = Sniffer::looking_for(client.netns(), "eth0", TEXT);
     let (successor, _) = far.terminate(wait::PATIENCE);
     let _successor = thread::scope(|scope| {

@@ -86,14 +86,20 @@ impl Remote {
             met,
         }
     }
+
+    /// Whether a refusal may only mean that the agent of the pod is being replaced. One that lives takes every connection,
+    /// whatever its application does; while it is away a pod that fails open answers in plaintext, and one that fails
+    /// closed, as all Strict ones do, with a reset.
+    fn may_come_back(&self, denied: Denied) -> bool {
+        (denied == Denied::PeerNotInMesh && self.met) || (denied == Denied::UpstreamRefused && self.strict)
+    }
 }
 
 /// Connects to the remote address; for streams of bytes a connection that waits is taken.
 ///
 /// Connections for HTTP wait in a pool of their own, which was looked into before.
 ///
-/// A pod that was met lately and whose agent does not answer has one that is being replaced: an agent that lives takes
-/// every connection, whatever its application does. So the next one is waited for.
+/// The agent of a pod that is known to be in the mesh is waited for while it is being replaced.
 pub(super) async fn dial(
     remote: &Remote,
     protocol: Protocol,
@@ -105,7 +111,7 @@ pub(super) async fn dial(
     let mut pause = SHORTEST_PAUSE;
     loop {
         match dial_once(remote, protocol, source, lane).await {
-            Err(Denied::PeerNotInMesh | Denied::UpstreamRefused) if remote.met && Instant::now() + pause < end => {
+            Err(denied) if remote.may_come_back(denied) && Instant::now() + pause < end => {
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
             }
