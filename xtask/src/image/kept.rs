@@ -110,7 +110,13 @@ fn is_override(name: &str) -> bool {
 }
 
 /// What goes into every image: versions, profiles, and how an archive is made.
-const BUILD: [&str; 4] = ["Cargo.toml", "Cargo.lock", "xtask/src/image.rs", "xtask/src/image"];
+const BUILD: [&str; 5] = [
+    ".cargo/config.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+    "xtask/src/image.rs",
+    "xtask/src/image",
+];
 
 /// How many archives of an image are kept: some checkouts share the cache.
 const MOST: usize = 4;
