@@ -2,6 +2,7 @@
 //! anything ready-made.
 
 mod check;
+mod conformance;
 mod load;
 mod up;
 
@@ -32,6 +33,7 @@ enum Command {
     Up(up::Up),
     Load(load::Load),
     Test(check::Check),
+    Conformance(conformance::Conformance),
     /// End the cluster and remove all that it made
     Down(Name),
 }
@@ -64,6 +66,7 @@ impl Cluster {
             Command::Up(up) => up.run(),
             Command::Load(load) => load.run(),
             Command::Test(check) => check.run(),
+            Command::Conformance(conformance) => conformance.run(),
             Command::Down(name) => name.cluster()?.down(),
         }
     }

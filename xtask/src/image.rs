@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use cluster::{COREDNS_IMAGE, PAUSE_IMAGE, Program, Programs};
+use cluster::{COREDNS_IMAGE, ECHO_IMAGE, Module, PAUSE_IMAGE, Program, Programs};
 
 use self::{archive::Config, kept::Kept, layer::Layer};
 use crate::{
@@ -49,6 +49,9 @@ pub(crate) enum Which {
     /// The DNS of the two-node Kubernetes.
     #[value(skip)]
     Coredns,
+    /// The application of the Gateway API's conformance suite.
+    #[value(skip)]
+    Echo,
 }
 
 /// The processors of an image.
@@ -98,6 +101,7 @@ impl Which {
             Self::Weft | Self::Sample => format!("weft.dev/{self}:{version}"),
             Self::Pause => PAUSE_IMAGE.to_owned(),
             Self::Coredns => COREDNS_IMAGE.to_owned(),
+            Self::Echo => ECHO_IMAGE.to_owned(),
         }
     }
 
@@ -113,8 +117,8 @@ impl Which {
                 &["agent", "agent-common", "target/bpf/weft-ebpf"],
             )?),
             Self::Sample | Self::Pause => Some(Kept::of(self, arch, &["tests/sample"])?),
-            // Its program lies in the cache itself.
-            Self::Coredns => None,
+            // Their programs lie in the cache itself.
+            Self::Coredns | Self::Echo => None,
         };
         if let Some(kept) = &kept
             && kept.give(&archive)?
@@ -129,19 +133,24 @@ impl Which {
     }
 
     fn write(self, arch: Arch, archive: &Path) -> Result<()> {
-        let (binary, name, arguments) = match self {
-            Self::Weft => (binary("agent", "weft", arch)?, "weft", &[][..]),
-            Self::Sample => (binary("sample", "sample", arch)?, "sample", &[][..]),
-            Self::Pause => (binary("sample", "sample", arch)?, "sample", &["pause"][..]),
-            Self::Coredns => (Programs::cached()?.path(Program::Coredns)?, "coredns", &[][..]),
+        let (files, arguments) = match self {
+            Self::Weft => (vec![("/weft", binary("agent", "weft", arch)?)], &[][..]),
+            Self::Sample => (vec![("/sample", binary("sample", "sample", arch)?)], &[][..]),
+            Self::Pause => (vec![("/sample", binary("sample", "sample", arch)?)], &["pause"][..]),
+            Self::Coredns => (vec![("/coredns", Programs::cached()?.path(Program::Coredns)?)], &[][..]),
+            Self::Echo => (echo()?, &[][..]),
         };
-        let content = fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
-        let path = format!("/{name}");
-        let layer = Layer::of_program(&path, &content)?;
+        let mut contents = Vec::new();
+        for (path, file) in &files {
+            let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            contents.push((*path, content));
+        }
+        let layer = Layer::of_files(&contents)?;
+        let program = files.first().map(|(path, _)| *path).context("an image has a program")?;
         let config = Config {
             reference: self.reference(),
             arch,
-            entrypoint: [&[path.as_str()], arguments].concat(),
+            entrypoint: [&[program], arguments].concat(),
         };
         archive::write(archive, &config, &layer)?;
         let size = fs::metadata(archive)?.len();
@@ -159,6 +168,7 @@ impl fmt::Display for Which {
             Self::Sample => "sample",
             Self::Pause => "pause",
             Self::Coredns => "coredns",
+            Self::Echo => "echo",
         })
     }
 }
@@ -212,6 +222,20 @@ impl fmt::Display for Arch {
             Self::Arm64 => "arm64",
         })
     }
+}
+
+/// The files of the conformance suite's application, where its manifests and its tests look for them.
+fn echo() -> Result<Vec<(&'static str, PathBuf)>> {
+    let programs = Programs::cached()?;
+    let certificates = programs
+        .kept(Module::Echo)?
+        .context("the application has certificates")?;
+    Ok(vec![
+        ("/usr/local/bin/server", programs.path(Program::EchoServer)?),
+        ("/usr/local/bin/client", programs.path(Program::EchoClient)?),
+        ("/cert.crt", certificates.join("cert-chain.pem")),
+        ("/cert.key", certificates.join("key.pem")),
+    ])
 }
 
 /// Builds a program that needs no other file, by the system's static C library.

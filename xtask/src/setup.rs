@@ -43,6 +43,8 @@ pub(crate) enum Need {
     Api,
     /// The two-node Kubernetes.
     Cluster,
+    /// The conformance suite of the Gateway API.
+    Conformance,
     /// The checks that run before a merge.
     Ci,
 }
@@ -78,9 +80,12 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
             envoy::ensure()?;
         }
         if needs.contains(&Need::Cluster) {
-            go::ensure(&Program::ALL)?;
+            go::ensure(&Program::CLUSTER)?;
         } else if needs.contains(&Need::Api) {
             go::ensure(&Program::API)?;
+        }
+        if needs.contains(&Need::Conformance) {
+            go::ensure(&Program::CONFORMANCE)?;
         }
     }
     if needs.contains(&Need::Test) || needs.contains(&Need::Bench) {

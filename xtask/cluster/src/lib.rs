@@ -34,7 +34,7 @@ pub use daemon::Daemon;
 pub use kubeconfig::Kubeconfig;
 pub use kubectl::Kubectl;
 pub use machine::Machine;
-pub use module::{Module, Version};
+pub use module::{Kept, Module, Version};
 pub use network::{Site, Subnet};
 pub use node::Node;
 pub use pki::{Authority, Credentials, Names};
@@ -45,3 +45,6 @@ pub const PAUSE_IMAGE: &str = "weft.dev/pause:1";
 
 /// The image of the cluster's DNS.
 pub const COREDNS_IMAGE: &str = "weft.dev/coredns:1";
+
+/// The image of the conformance suite's application, as the suite's manifests call it.
+pub const ECHO_IMAGE: &str = "registry.k8s.io/gateway-api/echo-advanced:v1.5.1";

@@ -21,6 +21,21 @@ pub enum Module {
     Containerd,
     /// The cluster's DNS.
     Coredns,
+    /// The conformance suite of the Gateway API.
+    Conformance,
+    /// The application which that suite runs in its pods: Istio's echo.
+    Echo,
+}
+
+/// A folder of a dependency which is kept beside a module's programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The dependency's module path.
+    pub of: &'static str,
+    /// The folder in it. Files only.
+    pub folder: &'static str,
+    /// What it is called beside the programs.
+    pub name: &'static str,
 }
 
 /// A version as Go modules write it: `v1.36.3`.
@@ -31,7 +46,14 @@ pub struct Version(String);
 
 impl Module {
     /// All of them; what is needed by most comes first.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Kubernetes, Self::Containerd, Self::Coredns];
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::Kubernetes,
+        Self::Containerd,
+        Self::Coredns,
+        Self::Conformance,
+        Self::Echo,
+    ];
 
     /// Its name, which its folder bears.
     pub fn name(self) -> &'static str {
@@ -40,6 +62,8 @@ impl Module {
             Self::Kubernetes => "kubernetes",
             Self::Containerd => "containerd",
             Self::Coredns => "coredns",
+            Self::Conformance => "conformance",
+            Self::Echo => "echo",
         }
     }
 
@@ -51,6 +75,24 @@ impl Module {
     /// The programs that are built from it.
     pub fn programs(self) -> impl Iterator<Item = Program> {
         Program::ALL.into_iter().filter(move |program| program.module() == self)
+    }
+
+    /// What is kept beside its programs.
+    pub fn kept(self) -> Option<Kept> {
+        match self {
+            Self::Etcd | Self::Kubernetes | Self::Containerd | Self::Coredns => None,
+            // The routes of the standard channel have fields that only the experimental one's definitions know.
+            Self::Conformance => Some(Kept {
+                of: "sigs.k8s.io/gateway-api",
+                folder: "config/crd/experimental",
+                name: "crds",
+            }),
+            Self::Echo => Some(Kept {
+                of: "istio.io/istio",
+                folder: "tests/testdata/certs/dns",
+                name: "certs",
+            }),
+        }
     }
 
     /// The version of what it is there for, as its go.mod pins it.
@@ -85,7 +127,7 @@ impl Module {
                     .into_iter()
                     .fold(stripped.to_owned(), |flags, flag| flags + &flag)
             }
-            Self::Etcd | Self::Containerd | Self::Coredns => stripped.to_owned(),
+            Self::Etcd | Self::Containerd | Self::Coredns | Self::Conformance | Self::Echo => stripped.to_owned(),
         })
     }
 
@@ -103,6 +145,8 @@ impl Module {
             Self::Kubernetes => "k8s.io/kubernetes",
             Self::Containerd => "github.com/containerd/containerd/v2",
             Self::Coredns => "github.com/coredns/coredns",
+            Self::Conformance => "sigs.k8s.io/gateway-api/conformance",
+            Self::Echo => "istio.io/istio",
         }
     }
 

@@ -31,6 +31,12 @@ pub enum Program {
     Ctr,
     /// The cluster's DNS.
     Coredns,
+    /// The tests of the conformance suite.
+    Conformance,
+    /// The suite's application: what answers.
+    EchoServer,
+    /// The suite's application: what is run in its pods to ask.
+    EchoClient,
 }
 
 /// Programs that are built.
@@ -43,7 +49,25 @@ pub struct Programs {
 
 impl Program {
     /// All of them; what is needed by most comes first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
+        Self::Etcd,
+        Self::Apiserver,
+        Self::Kubectl,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::Shim,
+        Self::Ctr,
+        Self::Coredns,
+        Self::Conformance,
+        Self::EchoServer,
+        Self::EchoClient,
+    ];
+
+    /// What a cluster is made of.
+    pub const CLUSTER: [Self; 11] = [
         Self::Etcd,
         Self::Apiserver,
         Self::Kubectl,
@@ -56,6 +80,9 @@ impl Program {
         Self::Ctr,
         Self::Coredns,
     ];
+
+    /// What the conformance suite is made of.
+    pub const CONFORMANCE: [Self; 3] = [Self::Conformance, Self::EchoServer, Self::EchoClient];
 
     /// What an API server without nodes needs.
     pub const API: [Self; 3] = [Self::Etcd, Self::Apiserver, Self::Kubectl];
@@ -74,10 +101,13 @@ impl Program {
             Self::Shim => "containerd-shim-runc-v2",
             Self::Ctr => "ctr",
             Self::Coredns => "coredns",
+            Self::Conformance => "conformance.test",
+            Self::EchoServer => "server",
+            Self::EchoClient => "client",
         }
     }
 
-    /// The Go package of its `main`.
+    /// The Go package of its `main`, or of its tests.
     pub fn package(self) -> &'static str {
         match self {
             Self::Etcd => "go.etcd.io/etcd/server/v3",
@@ -91,6 +121,9 @@ impl Program {
             Self::Shim => "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
             Self::Ctr => "github.com/containerd/containerd/v2/cmd/ctr",
             Self::Coredns => "github.com/coredns/coredns",
+            Self::Conformance => "sigs.k8s.io/gateway-api/conformance",
+            Self::EchoServer => "istio.io/istio/pkg/test/echo/cmd/server",
+            Self::EchoClient => "istio.io/istio/pkg/test/echo/cmd/client",
         }
     }
 
@@ -106,6 +139,8 @@ impl Program {
             | Self::KubeProxy => Module::Kubernetes,
             Self::Containerd | Self::Shim | Self::Ctr => Module::Containerd,
             Self::Coredns => Module::Coredns,
+            Self::Conformance => Module::Conformance,
+            Self::EchoServer | Self::EchoClient => Module::Echo,
         }
     }
 }
@@ -126,6 +161,14 @@ impl Programs {
     /// Where a program lies, or is to lie.
     pub fn path(&self, program: Program) -> Result<PathBuf> {
         Ok(self.folder(program.module())?.join(program.name()))
+    }
+
+    /// Where what is kept beside a module's programs lies, or is to lie.
+    pub fn kept(&self, module: Module) -> Result<Option<PathBuf>> {
+        module
+            .kept()
+            .map(|kept| Ok(self.folder(module)?.join(kept.name)))
+            .transpose()
     }
 
     /// Those of `wanted` that are not built yet.

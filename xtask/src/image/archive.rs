@@ -127,7 +127,7 @@ mod tests {
             arch: Arch::Amd64,
             entrypoint: vec!["/weft"],
         };
-        let layer = Layer::of_program("/weft", b"program").unwrap();
+        let layer = Layer::of_files(&[("/weft", b"program")]).unwrap();
         write(&path, &config, &layer).unwrap();
 
         let mut archive = tar::Archive::new(File::open(&path).unwrap());

@@ -24,14 +24,16 @@ impl Layer {
         packer.finish().context("cannot pack a layer")
     }
 
-    /// A program, and the folders that containers expect.
-    pub(super) fn of_program(path: &str, content: &[u8]) -> Result<Self> {
+    /// Programs with what they read, and the folders that containers expect.
+    pub(super) fn of_files<C: AsRef<[u8]>>(files: &[(&str, C)]) -> Result<Self> {
         let mut archive = Builder::new(Vec::new());
         let mut folder = entry(EntryType::Directory, 0o1777, 0);
         archive
             .append_data(&mut folder, "tmp/", [].as_slice())
             .context("cannot pack a folder")?;
-        add(&mut archive, path.trim_start_matches('/'), 0o755, content)?;
+        for (path, content) in files {
+            add(&mut archive, path.trim_start_matches('/'), 0o755, content.as_ref())?;
+        }
         Ok(Self {
             bytes: archive.into_inner().context("cannot end a layer")?,
         })

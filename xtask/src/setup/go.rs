@@ -1,4 +1,4 @@
-//! A Go toolchain, and the programs of a Kubernetes which it builds into the cache folder.
+//! A Go toolchain, and the programs of a Kubernetes and of its conformance suite which it builds into the cache folder.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use cluster::{Module, Program, Programs};
+use cluster::{Kept, Module, Program, Programs};
 
 use crate::{process, workspace};
 
@@ -38,6 +38,10 @@ pub(super) fn ensure(wanted: &[Program]) -> Result<()> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = fs::File::create(folder.join(".lock")).context("cannot make the lock of a build")?;
         lock.lock().context("cannot wait for another build")?;
+        // Before the programs: a module whose programs are there is whole.
+        if let Some((kept, path)) = module.kept().zip(programs.kept(module)?) {
+            go.keep(module, kept, &path)?;
+        }
         for program in programs.absent(&of_module)? {
             go.build(program, &programs.path(program)?)?;
         }
@@ -76,18 +80,61 @@ impl Go {
         let mut build = Command::new(&self.program);
         build
             .current_dir(module.folder())
-            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false"])
+            .args(subcommand(program))
+            .args(["-mod=readonly", "-trimpath", "-buildvcs=false"])
             .arg(format!("-ldflags={}", module.linker_flags()?))
             .arg("-o")
             .arg(&unfinished)
             .arg(program.package())
-            .env("CGO_ENABLED", "0")
-            .env("GOTOOLCHAIN", format!("go{VERSION}"))
-            .env("GOWORK", "off");
-        let built = process::output(&mut build);
+            .env("CGO_ENABLED", "0");
+        let built = process::output(pinned(&mut build));
         println!(" {:.0} s", start.elapsed().as_secs_f64());
         built?;
         fs::rename(&unfinished, path).with_context(|| format!("cannot put {name} into the cache"))
+    }
+
+    /// Copies a folder out of a dependency's sources.
+    fn keep(&self, module: Module, kept: Kept, path: &Path) -> Result<()> {
+        // Where only `go.mod` is there, the sources are fetched by this.
+        let mut download = Command::new(&self.program);
+        download.current_dir(module.folder()).args(["mod", "download", kept.of]);
+        process::output(pinned(&mut download))?;
+        let mut list = Command::new(&self.program);
+        list.current_dir(module.folder())
+            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", kept.of]);
+        let sources = process::output(pinned(&mut list))?;
+        let sources = Path::new(sources.trim_end()).join(kept.folder);
+        fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        for entry in fs::read_dir(&sources).with_context(|| format!("cannot read {}", sources.display()))? {
+            let file = entry?;
+            fs::copy(file.path(), path.join(file.file_name()))
+                .with_context(|| format!("cannot copy {}", file.path().display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets the command run with exactly the pinned compiler, and no workspace of the user's.
+fn pinned(command: &mut Command) -> &mut Command {
+    command.env("GOTOOLCHAIN", format!("go{VERSION}")).env("GOWORK", "off")
+}
+
+fn subcommand(program: Program) -> &'static [&'static str] {
+    match program {
+        Program::Conformance => &["test", "-c"],
+        Program::Etcd
+        | Program::Apiserver
+        | Program::Kubectl
+        | Program::ControllerManager
+        | Program::Scheduler
+        | Program::Kubelet
+        | Program::KubeProxy
+        | Program::Containerd
+        | Program::Shim
+        | Program::Ctr
+        | Program::Coredns
+        | Program::EchoServer
+        | Program::EchoClient => &["build"],
     }
 }
 
@@ -142,13 +189,15 @@ fn patience(program: Program) -> &'static str {
     match program {
         Program::Apiserver => " (4 minutes on two cores)",
         Program::Etcd | Program::Kubelet | Program::Containerd => " (a minute)",
-        Program::Coredns => " (2 minutes)",
+        Program::Coredns | Program::Conformance => " (2 minutes)",
+        Program::EchoServer => " (3 minutes)",
         Program::Kubectl
         | Program::ControllerManager
         | Program::Scheduler
         | Program::KubeProxy
         | Program::Shim
-        | Program::Ctr => "",
+        | Program::Ctr
+        | Program::EchoClient => "",
     }
 }
 

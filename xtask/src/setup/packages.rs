@@ -204,13 +204,13 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "curl",
         reason: "fetches Go from its module proxy",
-        needed_by: &[Need::Api, Need::Cluster],
+        needed_by: &[Need::Api, Need::Cluster, Need::Conformance],
         proof: Proof::FetchesGo("curl"),
     },
     Package {
         name: "unzip",
         reason: "unpacks Go",
-        needed_by: &[Need::Api, Need::Cluster],
+        needed_by: &[Need::Api, Need::Cluster, Need::Conformance],
         proof: Proof::FetchesGo("unzip"),
     },
     Package {
