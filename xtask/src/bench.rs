@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: what Weft costs, as ratios to a floor and to a peer, measured in one run.
 //!
 //! ```text
-//! CPU 0: wrk and the servers          CPU 1: the proxies, each alone while it is measured
+//! CPU 0: loads and servers            CPU 1: the proxies, each alone while it is measured
 //!
 //! direct      client pod ─────────────────────────────────────────► server pod
 //! floor       client pod ─► [floor] ──────────────────────────────► server pod     one pass, no veth
 //! weft        client pod ─► [agent] ──────────────────────────────► server pod     one pass, no veth
 //! envoy       client pod ─► [sidecar] ──── veth ────► [sidecar] ──► server pod
+//! shared      client pod ─► [Envoy] ────── veth ──────────────────► server pod     requests only
 //!
 //! across nodes, mutual TLS 1.3 between them, but for the floor:
 //! floor       client pod ─► [floor] ──── veth ────► [floor] ──────► server pod     what two passes and the wire cost
@@ -18,6 +19,8 @@
 //! and dials from within the server's, thus no packet of it crosses a veth either. It needs no setns on the way: its
 //! listener is older than its only move.
 //!
+//! Bytes are measured, and requests that proxies serve one by one (HTTP/1.1, HTTP/2, gRPC), each by a server of its own.
+//!
 //! Rounds are interleaved, target by target: a machine that slows down slows all of them. A ratio is the median over
 //! rounds of the ratio within a round.
 
@@ -27,9 +30,11 @@ mod enrolment;
 mod envoy;
 mod figures;
 mod floor;
+mod layer;
 mod load;
 mod memory;
 mod metrics;
+mod origin;
 mod program;
 mod proof;
 mod report;
@@ -103,7 +108,7 @@ impl Bench {
             self.only.clone()
         };
         let loads = if self.load.is_empty() {
-            Load::ALL.to_vec()
+            Load::USUAL.to_vec()
         } else {
             self.load.clone()
         };
@@ -123,6 +128,7 @@ impl Bench {
         let duration = Duration::from_secs(self.seconds);
         let samples = timing.step("rounds", || rounds::measure(&mut plan, &loads, self.rounds, duration))?;
         proof::all_encrypted(&topology, &kinds)?;
+        proof::all_requests_served(&topology, &samples, duration)?;
         let mut memory = Vec::new();
         let mut enrolment = None;
         if !self.brief {

@@ -1,56 +1,91 @@
-//! The peer: two Envoy sidecars, each a TCP proxy of one thread, as a mesh of sidecars would place them.
+//! The peer: Envoy, one thread each, as a mesh would place it.
 //!
-//! Across nodes they speak mutual TLS 1.3, with a connection of their own for each of the client's, as `tcp_proxy` does;
-//! tickets spare handshakes as they do by default.
+//! Two sidecars, or one that a node's pods share and that passes requests in plaintext. Across nodes sidecars speak mutual
+//! TLS 1.3: with a connection of their own for each of the client's where they carry bytes, as `tcp_proxy` does, and with
+//! pooled ones for requests; tickets spare handshakes as they do by default.
 //!
-//! Clients dial the first sidecar themselves: no redirection, which real sidecars pay for, is counted against it.
+//! Clients dial the first Envoy themselves: no redirection, which real ones pay for, is counted against it.
 
-use std::{fs, net::SocketAddrV4, process::Command};
+mod config;
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddrV4},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 use harness::{Netns, wait};
-use serde_json::{Value, json};
 
+pub(super) use self::config::described;
+use self::config::{Line, Tls, config};
 use super::{
-    credentials::{Credentials, IDENTITY},
+    credentials::Credentials,
+    layer::Layer,
     metrics,
     program::{Cpu, Program},
-    topology::{PORT, Place, Pods, Topology},
+    topology::{Place, Pods, Topology},
 };
 use crate::{process, setup};
 
-/// Whose sidecar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
+/// The Envoys of a way, and where the client dials them.
+pub(super) struct Envoys {
+    pub(super) programs: Vec<Program>,
+    first: u16,
 }
 
-/// Starts both sidecars of a place and returns where the client's listens.
-pub(super) fn start(topology: &Topology, pods: &Pods, place: Place) -> Result<(Vec<Program>, SocketAddrV4)> {
-    let (server, port) = (pods.server(place), port(place));
-    let inbound = SocketAddrV4::new(server.addresses().v4, INBOUND);
-    let local = |port| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
-    let credentials = match place {
-        Place::SameNode => None,
-        Place::AcrossNodes => Some(Credentials::make(&topology.lab.folder().join("envoy"))?),
-    };
-    let credentials = credentials.as_ref();
-    let sidecars = vec![
-        sidecar(
-            topology,
-            server.netns(),
-            &config(inbound, local(PORT), Side::Server, credentials),
-            inbound,
-        )?,
-        sidecar(
-            topology,
-            pods.client.netns(),
-            &config(local(port), inbound, Side::Client, credentials),
-            local(port),
-        )?,
-    ];
-    Ok((sidecars, local(port)))
+// === impl Envoys ===
+
+impl Envoys {
+    /// Starts both sidecars of a place.
+    pub(super) fn sidecars(topology: &Topology, pods: &Pods, place: Place) -> Result<Self> {
+        let server = pods.server(place);
+        let (first, admin) = match place {
+            Place::SameNode => (15_001, 9901),
+            Place::AcrossNodes => (15_002, 9902),
+        };
+        let credentials = match place {
+            Place::SameNode => None,
+            Place::AcrossNodes => Some(Credentials::make(&topology.lab.folder().join("envoy"))?),
+        };
+        let from_clients = credentials.as_ref().map_or(Tls::None, Tls::FromClients);
+        let to_servers = credentials.as_ref().map_or(Tls::None, Tls::ToServers);
+        let inbound = |layer: Layer| SocketAddrV4::new(server.addresses().v4, layer.beside(INBOUND));
+        let theirs = Layer::ALL.map(|layer| Line {
+            layer,
+            listen: inbound(layer),
+            upstream: local(layer.port()),
+        });
+        let ours = Layer::ALL.map(|layer| Line {
+            layer,
+            listen: local(layer.beside(first)),
+            upstream: inbound(layer),
+        });
+        let programs = vec![
+            start(topology, server.netns(), &theirs, from_clients, ADMIN)?,
+            start(topology, pods.client.netns(), &ours, to_servers, admin)?,
+        ];
+        Ok(Self { programs, first })
+    }
+
+    /// Starts the one that a node's pods share, beside the client.
+    pub(super) fn shared(topology: &Topology, pods: &Pods) -> Result<Self> {
+        let lines = Layer::ALL.map(|layer| Line {
+            layer,
+            listen: local(layer.beside(SHARED)),
+            upstream: pods.address(Place::SameNode, layer),
+        });
+        let envoy = start(topology, pods.client.netns(), &lines, Tls::None, 9903)?;
+        Ok(Self {
+            programs: vec![envoy],
+            first: SHARED,
+        })
+    }
+
+    /// Where the client dials.
+    pub(super) fn address(&self, layer: Layer) -> SocketAddrV4 {
+        local(layer.beside(self.first))
+    }
 }
 
 /// What it calls itself.
@@ -63,118 +98,47 @@ pub(super) fn version() -> Result<String> {
     Ok(version.split_whitespace().last().unwrap_or_default().to_owned())
 }
 
-/// The configurations of the client's and the server's sidecar across nodes, but for addresses and files.
-pub(super) fn described() -> [String; 2] {
-    let any = SocketAddrV4::new([0, 0, 0, 0].into(), 0);
-    let credentials = Credentials {
-        root: "root.pem".into(),
-        chain: "chain.pem".into(),
-        key: "key.pem".into(),
-    };
-    [Side::Client, Side::Server].map(|side| config(any, any, side, Some(&credentials)).to_string())
-}
-
 /// The TLS handshakes of the server's sidecar across nodes: all, those by the cipher that Weft prefers, and those which a
 /// ticket made short.
 pub(super) fn handshakes(server: &Netns) -> Result<(f64, f64, f64)> {
-    let text = metrics::get(server, ADMIN, "/stats/prometheus")?;
+    let text = metrics::get(server, local(ADMIN), "/stats/prometheus")?;
     let all = metrics::sum(&text, "envoy_listener_ssl_handshake", &[]);
     let wanted = metrics::sum(&text, "envoy_listener_ssl_ciphers", &[CIPHER]);
     let resumed = metrics::sum(&text, "envoy_listener_ssl_session_reused", &[]);
     Ok((all, wanted, resumed))
 }
 
-fn sidecar(topology: &Topology, netns: &Netns, config: &Value, listen: SocketAddrV4) -> Result<Program> {
+fn start(topology: &Topology, netns: &Netns, lines: &[Line], tls: Tls<'_>, admin: u16) -> Result<Program> {
     let file = topology
         .lab
         .folder()
-        .join(format!("envoy-{}-{}.json", netns.name(), listen.port()));
-    fs::write(&file, config.to_string())?;
+        .join(format!("envoy-{}-{admin}.json", netns.name()));
+    fs::write(&file, config(lines, tls, local(admin)).to_string())?;
     let mut command = Command::new(setup::envoy()?);
     command.arg("--config-path").arg(&file).args(ARGUMENTS);
     let envoy = Program::start(netns, Cpu::Proxy, command)?;
-    wait::until(wait::PATIENCE, "Envoy listens", || {
-        netns.run(|| std::net::TcpStream::connect(listen)).is_ok()
-    });
+    for line in lines {
+        wait::until(wait::PATIENCE, "Envoy listens", || {
+            netns.run(|| std::net::TcpStream::connect(line.listen)).is_ok()
+        });
+    }
     Ok(envoy)
 }
 
-/// Defaults, but for the limit of 1,024 connections to a cluster, which idle connections exceed.
-fn config(listen: SocketAddrV4, upstream: SocketAddrV4, side: Side, credentials: Option<&Credentials>) -> Value {
-    let address =
-        |address: SocketAddrV4| json!({ "socket_address": { "address": address.ip(), "port_value": address.port() } });
-    let mut config = json!({ "static_resources": {
-        "listeners": [{
-            "name": "listener",
-            "address": address(listen),
-            "filter_chains": [{ "filters": [{
-                "name": "envoy.filters.network.tcp_proxy",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                    "stat_prefix": "tcp",
-                    "cluster": "server",
-                },
-            }] }],
-        }],
-        "clusters": [{
-            "name": "server",
-            "type": "STATIC",
-            "connect_timeout": "5s",
-            "circuit_breakers": { "thresholds": [{ "max_connections": 1_000_000 }] },
-            "load_assignment": {
-                "cluster_name": "server",
-                "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(upstream) } }] }],
-            },
-        }],
-    } });
-    if let Some(credentials) = credentials {
-        let (pointer, context) = match side {
-            Side::Client => ("/static_resources/clusters/0", "UpstreamTlsContext"),
-            Side::Server => ("/static_resources/listeners/0/filter_chains/0", "DownstreamTlsContext"),
-        };
-        if let Some(part) = config.pointer_mut(pointer) {
-            part["transport_socket"] = tls(context, side, credentials);
-        }
-        config["admin"] = json!({ "address": address(ADMIN) });
-    }
-    config
+fn local(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
 }
 
-/// Mutual TLS 1.3. Its suites cannot be chosen in Envoy: [`handshakes`] tells which one was.
-fn tls(context: &str, side: Side, credentials: &Credentials) -> Value {
-    let mut typed = json!({
-        "@type": format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{context}"),
-        "common_tls_context": {
-            "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
-            "tls_certificates": [{
-                "certificate_chain": { "filename": credentials.chain },
-                "private_key": { "filename": credentials.key },
-            }],
-            "validation_context": {
-                "trusted_ca": { "filename": credentials.root },
-                "match_typed_subject_alt_names": [{ "san_type": "URI", "matcher": { "exact": IDENTITY } }],
-            },
-        },
-    });
-    if side == Side::Server {
-        typed["require_client_certificate"] = true.into();
-    }
-    json!({ "name": "envoy.transport_sockets.tls", "typed_config": typed })
-}
-
-fn port(place: Place) -> u16 {
-    match place {
-        Place::SameNode => 15_001,
-        Place::AcrossNodes => 15_002,
-    }
-}
-
-/// Where sidecars across nodes tell their statistics.
-const ADMIN: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 9901);
 const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
 
-/// Where the server's sidecar listens.
+/// Where a server's sidecar tells its statistics.
+const ADMIN: u16 = 9901;
+
+/// Where a server's sidecar begins to listen.
 const INBOUND: u16 = 15_006;
+
+/// Where the shared one begins to listen.
+const SHARED: u16 = 15_005;
 
 /// One worker: it has one CPU.
 pub(super) const ARGUMENTS: &[&str] = &["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];

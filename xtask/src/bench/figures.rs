@@ -21,6 +21,12 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
+/// The value below which so many of a hundred sorted ones lie; none of none.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((sorted.len() * percent / 100).min(last)).copied()
+}
+
 /// The median of a value over a way's samples.
 pub(super) fn middle(samples: &[Sample], way: Way, load: Load, value: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
     median(of(samples, way, load).filter_map(value))
@@ -55,6 +61,15 @@ mod tests {
         assert_eq!(median([]), None);
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn a_percentile_has_so_many_below_it() {
+        let values: Vec<_> = (0..200).map(f64::from).collect();
+        assert_eq!(percentile(&values, 50), Some(100.0));
+        assert_eq!(percentile(&values, 99), Some(198.0));
+        assert_eq!(percentile(&[7.0], 99), Some(7.0));
+        assert_eq!(percentile(&[], 50), None);
     }
 
     #[test]

@@ -9,26 +9,30 @@ use anyhow::{Context as _, Result};
 use harness::Netns;
 
 use super::{
+    layer::Layer,
     program::{Cpu, Program},
     release,
     topology::{Place, Pods},
 };
 
-/// Starts what stands between the pods, and returns where the client dials.
-pub(super) fn start(pods: &Pods, place: Place) -> Result<(Vec<Program>, SocketAddrV4)> {
+/// Starts what stands between the pods for one layer, and returns where the client dials.
+pub(super) fn start(pods: &Pods, place: Place, layer: Layer) -> Result<(Vec<Program>, SocketAddrV4)> {
     let (client, server) = (pods.client.netns(), pods.server(place));
+    let local = |first| SocketAddrV4::new(Ipv4Addr::LOCALHOST, layer.beside(first));
     match place {
         Place::SameNode => {
-            let floor = floor(client, ONE, pods.address(place), server.netns())?;
-            Ok((vec![floor], ONE))
+            let one = local(ONE);
+            let floor = floor(client, one, pods.address(place, layer), server.netns())?;
+            Ok((vec![floor], one))
         }
         Place::AcrossNodes => {
-            let far = SocketAddrV4::new(server.addresses().v4, FAR);
+            let near = local(NEAR);
+            let far = SocketAddrV4::new(server.addresses().v4, layer.beside(FAR));
             let floors = vec![
-                floor(server.netns(), far, pods.address(place), server.netns())?,
-                floor(client, NEAR, far, client)?,
+                floor(server.netns(), far, pods.address(place, layer), server.netns())?,
+                floor(client, near, far, client)?,
             ];
-            Ok((floors, NEAR))
+            Ok((floors, near))
         }
     }
 }
@@ -49,6 +53,6 @@ fn floor(netns: &Netns, listen: SocketAddrV4, upstream: SocketAddrV4, dials_from
     Ok(floor)
 }
 
-const ONE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_000);
-const NEAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 15_003);
+const ONE: u16 = 15_000;
+const NEAR: u16 = 15_003;
 const FAR: u16 = 15_004;

@@ -1,22 +1,26 @@
 //! The loads: what is done to a target for a while, and what came of it.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+mod h2load;
+
+use std::{fs, net::SocketAddrV4, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use harness::Netns;
 use serde::{Deserialize, Serialize};
 
+use self::h2load::H2load;
 use super::{
+    layer::Layer,
     program::{self, Cpu},
     release,
-    target::Target,
 };
 
 /// A kind of load. Its unit is what CPU time is divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Load {
-    /// HTTP/1.1, answers of 1 KiB, 64 connections; the unit is a request.
+    /// HTTP/1.1 as bytes, answers of 1 KiB, 64 connections; the unit is a request.
     Requests64,
     /// As before, 2 connections.
     Requests2,
@@ -24,6 +28,26 @@ pub(super) enum Load {
     Bulk,
     /// A connection for each request; the unit is a connection.
     Connections,
+    /// HTTP/1.1 request by request, answers of 1 KiB, 64 connections; the unit is a request.
+    Http64,
+    /// As before, 2 connections.
+    Http2,
+    /// As the first, at half of the rate which the slowest proxies of the round reached: what p99 is read of.
+    HttpPaced,
+    /// HTTP/2, 100 streams at a time on one connection, answers of 1 KiB; the unit is a request.
+    Streams,
+    /// As before, unary calls of gRPC; the unit is a call.
+    Grpc,
+}
+
+/// A load's way to its server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course<'a> {
+    pub(super) client: &'a Netns,
+    pub(super) address: SocketAddrV4,
+    pub(super) duration: Duration,
+    /// For the load's own files.
+    pub(super) folder: &'a Path,
 }
 
 /// What came of a load.
@@ -55,48 +79,86 @@ struct Summary {
 // === impl Load ===
 
 impl Load {
-    pub(super) const ALL: [Self; 4] = [Self::Requests64, Self::Requests2, Self::Bulk, Self::Connections];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Requests64,
+        Self::Requests2,
+        Self::Bulk,
+        Self::Connections,
+        Self::Http64,
+        Self::Http2,
+        Self::HttpPaced,
+        Self::Streams,
+        Self::Grpc,
+    ];
 
-    /// Loads `target`. `folder` is for the load's own files.
-    pub(super) fn run(self, target: &Target<'_>, duration: Duration, folder: &Path) -> Result<Outcome> {
+    /// What is measured where no load is named. HTTP/2 passes the agent as bytes: the proof that it serves requests fails.
+    pub(super) const USUAL: &[Self] = Self::ALL.split_at(7).0;
+
+    /// What the proxies understand of it.
+    pub(super) fn layer(self) -> Layer {
         match self {
-            Self::Requests64 => wrk(target, duration, folder, &["-c64"]),
-            Self::Requests2 => wrk(target, duration, folder, &["-c2"]),
-            Self::Bulk => bulk(target, duration),
-            Self::Connections => wrk(target, duration, folder, &["-c16", "-H", "Connection: close"]),
+            Self::Requests64 | Self::Requests2 | Self::Bulk | Self::Connections => Layer::Bytes,
+            Self::Http64 | Self::Http2 | Self::HttpPaced => Layer::Http1,
+            Self::Streams | Self::Grpc => Layer::Http2,
+        }
+    }
+
+    /// The load by whose rate this one is paced, in the same round.
+    pub(super) fn paced_by(self) -> Option<Self> {
+        (self == Self::HttpPaced).then_some(Self::Http64)
+    }
+
+    /// Loads a target; `pace` is the rate in units a second where the load has one.
+    pub(super) fn run(self, course: &Course<'_>, pace: Option<f64>) -> Result<Outcome> {
+        match self {
+            Self::Requests64 | Self::Http64 => wrk(course, &["-c64"]),
+            Self::Requests2 | Self::Http2 => wrk(course, &["-c2"]),
+            Self::Bulk => bulk(course),
+            Self::Connections => wrk(course, &["-c16", "-H", "Connection: close"]),
+            Self::HttpPaced => H2load::paced(64, pace.context("nothing says how fast")?).run(course),
+            Self::Streams => H2load::streams(100).run(course),
+            Self::Grpc => H2load::calls(100).run(course),
         }
     }
 
     pub(super) fn title(self) -> &'static str {
         match self {
-            Self::Requests64 => "HTTP/1.1, 1 KiB, 64 connections",
-            Self::Requests2 => "HTTP/1.1, 1 KiB, 2 connections",
+            Self::Requests64 => "HTTP/1.1 as bytes, 1 KiB, 64 connections",
+            Self::Requests2 => "HTTP/1.1 as bytes, 1 KiB, 2 connections",
             Self::Bulk => "bulk, 4 streams",
             Self::Connections => "new connections, one request each, 16 at a time",
+            Self::Http64 => "HTTP/1.1 by request, 1 KiB, 64 connections",
+            Self::Http2 => "HTTP/1.1 by request, 1 KiB, 2 connections",
+            Self::HttpPaced => "HTTP/1.1 by request, 1 KiB, 64 connections, half of the slowest's rate",
+            Self::Streams => "HTTP/2 by request, 1 KiB, 100 streams on a connection",
+            Self::Grpc => "gRPC, unary calls, 1 KiB, 100 streams on a connection",
         }
     }
 
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::Requests64 | Self::Requests2 => "request",
+            Self::Requests64 | Self::Requests2 | Self::Http64 | Self::Http2 | Self::HttpPaced | Self::Streams => {
+                "request"
+            }
             Self::Bulk => "GB",
             Self::Connections => "connection",
+            Self::Grpc => "call",
         }
     }
 }
 
-fn wrk(target: &Target<'_>, duration: Duration, folder: &Path, arguments: &[&str]) -> Result<Outcome> {
-    let script = folder.join("wrk.lua");
+fn wrk(course: &Course<'_>, arguments: &[&str]) -> Result<Outcome> {
+    let script = course.folder.join("wrk.lua");
     fs::write(&script, SCRIPT)?;
     let mut command = Command::new("wrk");
     command
         .arg("-t1")
         .args(arguments)
-        .arg(format!("-d{}", duration.as_secs()))
+        .arg(format!("-d{}", course.duration.as_secs()))
         .arg("-s")
         .arg(&script);
-    command.arg(format!("http://{}/", target.address));
-    let printed = program::output(target.client, Cpu::Load, command)?;
+    command.arg(format!("http://{}/", course.address));
+    let printed = program::output(course.client, Cpu::Load, command)?;
     let line = printed.lines().last().context("wrk prints a summary")?;
     let summary: Summary = serde_json::from_str(line).with_context(|| format!("wrk prints:\n{printed}"))?;
     Ok(Outcome {
@@ -110,17 +172,17 @@ fn wrk(target: &Target<'_>, duration: Duration, folder: &Path, arguments: &[&str
     })
 }
 
-fn bulk(target: &Target<'_>, duration: Duration) -> Result<Outcome> {
+fn bulk(course: &Course<'_>) -> Result<Outcome> {
     let mut command = Command::new(release("load"));
     command
         .arg("bulk")
-        .arg(target.address.to_string())
-        .args(["4", &duration.as_secs().to_string()]);
-    let printed = program::output(target.client, Cpu::Load, command)?;
+        .arg(course.address.to_string())
+        .args(["4", &course.duration.as_secs().to_string()]);
+    let printed = program::output(course.client, Cpu::Load, command)?;
     let bytes: u64 = printed.trim().parse().context("the load prints its bytes")?;
     Ok(Outcome {
         units: bytes as f64 / 1e9,
-        seconds: duration.as_secs_f64(),
+        seconds: course.duration.as_secs_f64(),
         latency: None,
         errors: 0,
     })

@@ -1,15 +1,16 @@
 //! Memory: of proxies that idle, of idle connections, of workloads that the agent knows.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, net::SocketAddrV4, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::{
+    layer::Layer,
     program::{Cpu, Program},
     release,
     target::{Kind, Plan, Target, Way},
-    topology::Topology,
+    topology::{Place, Topology},
     workloads::Workloads,
 };
 
@@ -36,20 +37,24 @@ pub(super) fn measure(plan: &Plan<'_>, topology: &Topology) -> Result<Vec<Memory
         .collect::<Result<_>>()?;
     let mut memory = Vec::new();
     for (target, idle) in plan.targets.iter().zip(idle) {
+        let Some(address) = target.address(Layer::Bytes) else {
+            continue;
+        };
         println!("{CONNECTIONS} idle connections: {}", target.way);
-        memory.push(connections(plan, target, idle)?);
+        memory.push(connections(plan, target, address, idle)?);
     }
-    if let Some(target) = plan.targets.iter().position(|target| target.way.kind == Kind::Weft) {
-        let grown = workloads(plan, &plan.targets[target], topology)?;
-        memory[target].per_1000_workloads = Some(grown);
+    let is_first = |way: Way| way.kind == Kind::Weft && way.place == Place::SameNode;
+    let target = plan.targets.iter().find(|target| is_first(target.way));
+    if let Some((target, memory)) = target.zip(memory.iter_mut().find(|memory| is_first(memory.way))) {
+        memory.per_1000_workloads = Some(workloads(plan, target, topology)?);
     }
     Ok(memory)
 }
 
-fn connections(plan: &Plan<'_>, target: &Target<'_>, idle: u64) -> Result<Memory> {
+fn connections(plan: &Plan<'_>, target: &Target<'_>, address: SocketAddrV4, idle: u64) -> Result<Memory> {
     let kernel_before = kernel()?;
     let mut command = Command::new(release("load"));
-    command.args(["idle", &target.address.to_string(), &CONNECTIONS.to_string()]);
+    command.args(["idle", &address.to_string(), &CONNECTIONS.to_string()]);
     let mut load = Program::start(target.client, Cpu::Load, command)?;
     load.line()?;
     settle();

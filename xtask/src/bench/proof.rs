@@ -1,9 +1,13 @@
 //! What was measured across nodes was mutual TLS, of Weft and of the peer.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use super::{
     envoy,
+    layer::Layer,
+    rounds::Sample,
     target::Kind,
     topology::{Mesh, Place, Topology},
     weft,
@@ -13,7 +17,7 @@ use super::{
 pub(super) fn all_encrypted(topology: &Topology, kinds: &[Kind]) -> Result<()> {
     for kind in kinds {
         match kind {
-            Kind::Direct | Kind::Floor => {}
+            Kind::Direct | Kind::Floor | Kind::EnvoyShared => {}
             Kind::Weft => agents(&topology.mesh)?,
             Kind::WeftUnpooled => agents(&topology.unpooled)?,
             Kind::Envoy => {
@@ -24,6 +28,22 @@ pub(super) fn all_encrypted(topology: &Topology, kinds: &[Kind]) -> Result<()> {
                 println!("envoy: {all} TLS handshakes, {resumed} of them resumed");
             }
         }
+    }
+    Ok(())
+}
+
+/// Fails when the agent let requests pass as bytes that it was to serve one by one.
+pub(super) fn all_requests_served(topology: &Topology, samples: &[Sample], duration: Duration) -> Result<()> {
+    let sent = |sample: &Sample| sample.rate * duration.as_secs_f64();
+    let ours = samples
+        .iter()
+        .filter(|sample| sample.way.kind == Kind::Weft && sample.load.layer() != Layer::Bytes);
+    let sent: f64 = ours.map(sent).sum();
+    if sent > 0.0 {
+        let served = weft::requests(topology.mesh.near.netns())?;
+        // wrk ends a little later than it is told.
+        ensure!(served >= sent * 0.99, "the agent served {served} requests of {sent:.0}");
+        println!("weft: {served} requests served one by one");
     }
     Ok(())
 }

@@ -114,7 +114,11 @@ impl Report {
             let Some(cpu) = ratio.middle(&self.samples, load, |sample| sample.cpu) else {
                 continue;
             };
-            writeln!(f, "  CPU of {} to {}: {cpu:.2}x", ratio.of, ratio.to)?;
+            write!(f, "  CPU of {} to {}: {cpu:.2}x", ratio.of, ratio.to)?;
+            match ratio.middle(&self.samples, load, |sample| Some(sample.latency?.p99)) {
+                Some(p99) => writeln!(f, ", p99: {p99:.2}x")?,
+                None => writeln!(f)?,
+            }
         }
         writeln!(f)
     }
@@ -189,41 +193,26 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-const RATIOS: &[Ratio] = &[
+const fn ratio(of: (Kind, Place), to: (Kind, Place)) -> Ratio {
     Ratio {
-        of: Way::new(Kind::Weft, Place::SameNode),
-        to: Way::new(Kind::Floor, Place::SameNode),
-    },
-    Ratio {
-        of: Way::new(Kind::Weft, Place::SameNode),
-        to: Way::new(Kind::Envoy, Place::SameNode),
-    },
-    Ratio {
-        of: Way::new(Kind::Weft, Place::AcrossNodes),
-        to: Way::new(Kind::Floor, Place::SameNode),
-    },
-    Ratio {
-        of: Way::new(Kind::Floor, Place::AcrossNodes),
-        to: Way::new(Kind::Floor, Place::SameNode),
-    },
-    Ratio {
-        of: Way::new(Kind::Weft, Place::AcrossNodes),
-        to: Way::new(Kind::Floor, Place::AcrossNodes),
-    },
-    Ratio {
-        of: Way::new(Kind::Weft, Place::AcrossNodes),
-        to: Way::new(Kind::Envoy, Place::AcrossNodes),
-    },
-    Ratio {
-        of: Way::new(Kind::Weft, Place::AcrossNodes),
-        to: Way::new(Kind::WeftUnpooled, Place::AcrossNodes),
-    },
-    Ratio {
-        of: Way::new(Kind::WeftUnpooled, Place::AcrossNodes),
-        to: Way::new(Kind::Envoy, Place::AcrossNodes),
-    },
-    Ratio {
-        of: Way::new(Kind::Envoy, Place::SameNode),
-        to: Way::new(Kind::Floor, Place::SameNode),
-    },
-];
+        of: Way::new(of.0, of.1),
+        to: Way::new(to.0, to.1),
+    }
+}
+
+const RATIOS: &[Ratio] = {
+    use Kind::{Envoy, EnvoyShared, Floor, Weft, WeftUnpooled};
+    use Place::{AcrossNodes, SameNode};
+    &[
+        ratio((Weft, SameNode), (Floor, SameNode)),
+        ratio((Weft, SameNode), (Envoy, SameNode)),
+        ratio((Weft, SameNode), (EnvoyShared, SameNode)),
+        ratio((Weft, AcrossNodes), (Floor, SameNode)),
+        ratio((Floor, AcrossNodes), (Floor, SameNode)),
+        ratio((Weft, AcrossNodes), (Floor, AcrossNodes)),
+        ratio((Weft, AcrossNodes), (Envoy, AcrossNodes)),
+        ratio((Weft, AcrossNodes), (WeftUnpooled, AcrossNodes)),
+        ratio((WeftUnpooled, AcrossNodes), (Envoy, AcrossNodes)),
+        ratio((Envoy, SameNode), (Floor, SameNode)),
+    ]
+};

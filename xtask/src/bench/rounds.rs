@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::{
     floor,
-    load::{Latency, Load},
+    load::{Course, Latency, Load},
     target::{Kind, Plan, Way},
 };
 
@@ -39,7 +39,18 @@ pub(super) fn measure(plan: &mut Plan<'_>, loads: &[Load], rounds: usize, durati
         println!("round {round} of {rounds}");
         for load in loads.iter().copied() {
             for turn in 0..targets {
-                let sample = sample(plan, (turn + round) % targets, load, duration, folder.path())?;
+                let index = (turn + round) % targets;
+                let Some(address) = plan.targets[index].address(load.layer()) else {
+                    continue;
+                };
+                let pace = load.paced_by().map(|other| pace(&samples, round, other)).transpose()?;
+                let course = Course {
+                    client: plan.targets[index].client,
+                    address,
+                    duration,
+                    folder: folder.path(),
+                };
+                let sample = sample(plan, index, load, &course, pace)?;
                 samples.push(Sample { round, ..sample });
             }
         }
@@ -47,18 +58,22 @@ pub(super) fn measure(plan: &mut Plan<'_>, loads: &[Load], rounds: usize, durati
     Ok(samples)
 }
 
-fn sample(
-    plan: &mut Plan<'_>,
-    index: usize,
-    load: Load,
-    duration: Duration,
-    folder: &std::path::Path,
-) -> Result<Sample> {
+/// Half of the lowest rate that proxies reached under another load in this round.
+fn pace(samples: &[Sample], round: usize, load: Load) -> Result<f64> {
+    let rates = samples
+        .iter()
+        .filter(|sample| sample.round == round && sample.load == load && sample.cpu.is_some())
+        .map(|sample| sample.rate);
+    let slowest = rates.min_by(f64::total_cmp);
+    Ok(slowest.with_context(|| format!("measure `{}` too: its rate is halved", load.title()))? / 2.0)
+}
+
+fn sample(plan: &mut Plan<'_>, index: usize, load: Load, course: &Course<'_>, pace: Option<f64>) -> Result<Sample> {
     let syscalls_before = syscalls(plan, index)?;
     let target = &plan.targets[index];
     let way = target.way;
     let before = plan.used(target)?;
-    let outcome = load.run(target, duration, folder)?;
+    let outcome = load.run(course, pace)?;
     let used = plan.used(target)?.since(before);
     let syscalls = syscalls(plan, index)?
         .zip(syscalls_before)

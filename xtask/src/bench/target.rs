@@ -8,9 +8,11 @@ use harness::Netns;
 use serde::Serialize;
 
 use super::{
-    envoy, floor,
+    envoy::{self, Envoys},
+    floor,
+    layer::Layer,
     program::{Program, Used},
-    topology::{Place, Topology},
+    topology::{Place, Pods, Topology},
     weft,
 };
 
@@ -26,8 +28,10 @@ pub(super) enum Kind {
     Weft,
     /// The agents, which keep no connection to each other: a handshake for each; across nodes only.
     WeftUnpooled,
-    /// The peer.
+    /// The peer: two sidecars.
     Envoy,
+    /// One Envoy that a node's pods share, for requests.
+    EnvoyShared,
 }
 
 /// A kind in a place.
@@ -41,7 +45,7 @@ pub(super) struct Way {
 pub(super) struct Target<'a> {
     pub(super) way: Way,
     pub(super) client: &'a Netns,
-    pub(super) address: SocketAddrV4,
+    addresses: Vec<(Layer, SocketAddrV4)>,
     /// Which of the plan's proxies carry it.
     pub(super) proxies: Vec<usize>,
 }
@@ -56,7 +60,26 @@ pub(super) struct Plan<'a> {
 // === impl Kind ===
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Direct, Self::Floor, Self::Weft, Self::WeftUnpooled, Self::Envoy];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Direct,
+        Self::Floor,
+        Self::Weft,
+        Self::WeftUnpooled,
+        Self::Envoy,
+        Self::EnvoyShared,
+    ];
+}
+
+// === impl Target ===
+
+impl Target<'_> {
+    /// Where the client dials what carries this layer; none where nothing does.
+    pub(super) fn address(&self, layer: Layer) -> Option<SocketAddrV4> {
+        self.addresses
+            .iter()
+            .find(|(it, _)| *it == layer)
+            .map(|(_, address)| *address)
+    }
 }
 
 // === impl Way ===
@@ -64,6 +87,16 @@ impl Kind {
 impl Way {
     pub(super) const fn new(kind: Kind, place: Place) -> Self {
         Self { kind, place }
+    }
+
+    /// What is measured of it.
+    fn layers(self) -> &'static [Layer] {
+        match (self.kind, self.place) {
+            (Kind::Direct | Kind::Floor | Kind::Weft, _) | (Kind::Envoy, Place::AcrossNodes) => &Layer::ALL,
+            (Kind::Envoy, Place::SameNode) | (Kind::WeftUnpooled, Place::AcrossNodes) => &[Layer::Bytes],
+            (Kind::EnvoyShared, Place::SameNode) => &[Layer::Http1, Layer::Http2],
+            (Kind::WeftUnpooled, Place::SameNode) | (Kind::EnvoyShared, Place::AcrossNodes) => &[],
+        }
     }
 }
 
@@ -75,6 +108,7 @@ impl fmt::Display for Way {
             Kind::Weft => "weft",
             Kind::WeftUnpooled => "weft unpooled",
             Kind::Envoy => "envoy",
+            Kind::EnvoyShared => "shared envoy",
         };
         let place = match self.place {
             Place::SameNode => "same node",
@@ -127,44 +161,41 @@ impl<'a> Plan<'a> {
         match kind {
             Kind::Direct => {
                 for place in Place::ALL {
-                    self.target(
-                        Way::new(kind, place),
-                        plain.client.netns(),
-                        plain.address(place),
-                        Vec::new(),
-                    );
+                    self.target(Way::new(kind, place), plain, Vec::new(), |layer| {
+                        plain.address(place, layer)
+                    });
                 }
             }
             Kind::Floor => {
                 for place in Place::ALL {
-                    let (floors, address) = floor::start(plain, place)?;
-                    let proxies = self.run(floors);
-                    self.target(Way::new(kind, place), plain.client.netns(), address, proxies);
+                    let (mut proxies, mut dialled) = (Vec::new(), Vec::new());
+                    for layer in Layer::ALL {
+                        let (floors, address) = floor::start(plain, place, layer)?;
+                        proxies.extend(self.run(floors));
+                        dialled.push((layer, address));
+                    }
+                    self.targets.push(Target {
+                        way: Way::new(kind, place),
+                        client: plain.client.netns(),
+                        addresses: dialled,
+                        proxies,
+                    });
                 }
             }
             Kind::Weft => {
                 let agents = self.run(weft::start(topology, &topology.mesh, "on")?);
-                let near = vec![agents[0]];
-                self.target(
-                    Way::new(kind, Place::SameNode),
-                    mesh.client.netns(),
-                    mesh.address(Place::SameNode),
-                    near,
-                );
-                let way = Way::new(kind, Place::AcrossNodes);
-                self.target(way, mesh.client.netns(), mesh.address(Place::AcrossNodes), agents);
+                for (place, proxies) in [(Place::SameNode, vec![agents[0]]), (Place::AcrossNodes, agents)] {
+                    self.target(Way::new(kind, place), mesh, proxies, |layer| mesh.address(place, layer));
+                }
             }
             Kind::WeftUnpooled => {
                 let agents = self.run(weft::start(topology, &topology.unpooled, "off")?);
                 let way = Way::new(kind, Place::AcrossNodes);
-                let address = unpooled.address(Place::AcrossNodes);
-                self.target(way, unpooled.client.netns(), address, agents);
+                self.target(way, unpooled, agents, |layer| unpooled.address(way.place, layer));
             }
             Kind::Envoy => {
                 for place in Place::ALL {
-                    let (sidecars, address) = envoy::start(topology, plain, place)?;
-                    let proxies = self.run(sidecars);
-                    self.target(Way::new(kind, place), plain.client.netns(), address, proxies);
+                    self.envoys(Way::new(kind, place), plain, Envoys::sidecars(topology, plain, place)?);
                 }
                 self.versions
                     .push(format!("envoy {} {}", envoy::version()?, envoy::ARGUMENTS.join(" ")));
@@ -172,8 +203,16 @@ impl<'a> Plan<'a> {
                     self.versions.push(format!("envoy's configuration: {config}"));
                 }
             }
+            Kind::EnvoyShared => {
+                self.envoys(Way::new(kind, Place::SameNode), plain, Envoys::shared(topology, plain)?);
+            }
         }
         Ok(())
+    }
+
+    fn envoys(&mut self, way: Way, pods: &'a Pods, mut envoys: Envoys) {
+        let proxies = self.run(std::mem::take(&mut envoys.programs));
+        self.target(way, pods, proxies, |layer| envoys.address(layer));
     }
 
     fn run(&mut self, programs: impl IntoIterator<Item = Program>) -> Vec<usize> {
@@ -182,11 +221,12 @@ impl<'a> Plan<'a> {
         (first..self.proxies.len()).collect()
     }
 
-    fn target(&mut self, way: Way, client: &'a Netns, address: SocketAddrV4, proxies: Vec<usize>) {
+    fn target(&mut self, way: Way, pods: &'a Pods, proxies: Vec<usize>, address: impl Fn(Layer) -> SocketAddrV4) {
+        let layers = way.layers().iter();
         self.targets.push(Target {
             way,
-            client,
-            address,
+            client: pods.client.netns(),
+            addresses: layers.map(|layer| (*layer, address(*layer))).collect(),
             proxies,
         });
     }

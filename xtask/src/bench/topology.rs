@@ -1,20 +1,13 @@
 //! Two nodes and their pods: once outside the mesh for the others, once inside for Weft; and once more for Weft without
 //! pools.
 
-use std::{
-    net::{SocketAddr, SocketAddrV4},
-    process::Command,
-};
+use std::net::SocketAddrV4;
 
 use anyhow::Result;
 use harness::{Lab, Node, Object, Pod};
 use serde_json::json;
 
-use super::{
-    ca::Ca,
-    program::{Cpu, Program},
-    release,
-};
+use super::{ca::Ca, layer::Layer, origin::Origins};
 
 /// What all targets stand on. Fields drop in their order: pods before their nodes.
 #[derive(Debug)]
@@ -38,7 +31,7 @@ pub(super) struct Mesh {
 /// A client with a server on its own node and one on the other.
 #[derive(Debug)]
 pub(super) struct Pods {
-    _servers: [Program; 2],
+    _servers: [Origins; 2],
     pub(super) client: Pod,
     pub(super) near: Pod,
     pub(super) far: Pod,
@@ -64,7 +57,7 @@ impl Topology {
             .apply(&Object::mesh_config(json!({ "podCIDRs": ranges })));
         let mesh = Mesh::start(&lab, "mesh", ["near", "far"])?;
         Ok(Self {
-            plain: Pods::start("plain", &mesh.near, &mesh.far)?,
+            plain: Pods::start(&lab, "plain", &mesh.near, &mesh.far)?,
             ca: Ca::start(&lab, &mesh.near)?,
             unpooled: Mesh::start(&lab, "unpooled", ["near-unpooled", "far-unpooled"])?,
             mesh,
@@ -85,7 +78,7 @@ impl Mesh {
             .apply(&Object::policy("AuthenticationPolicy", &name, strict));
         let [near, far] = nodes.map(|name| lab.node(name));
         Ok(Self {
-            pods: Pods::start(namespace, &near, &far)?,
+            pods: Pods::start(lab, namespace, &near, &far)?,
             near,
             far,
         })
@@ -104,15 +97,25 @@ impl Pods {
     }
 
     /// Where the server listens.
-    pub(super) fn address(&self, place: Place) -> SocketAddrV4 {
-        SocketAddrV4::new(self.server(place).addresses().v4, PORT)
+    pub(super) fn address(&self, place: Place, layer: Layer) -> SocketAddrV4 {
+        SocketAddrV4::new(self.server(place).addresses().v4, layer.port())
     }
 
-    fn start(namespace: &str, near: &Node, far: &Node) -> Result<Self> {
-        let pod = |node: &Node, name| node.pod(&format!("{namespace}/{name}")).port("http", PORT).start();
+    fn start(lab: &Lab, namespace: &str, near: &Node, far: &Node) -> Result<Self> {
+        let pod = |node: &Node, name| {
+            let name = format!("{namespace}/{name}");
+            // Named ports of a Service say what each speaks.
+            let service = Layer::ALL
+                .iter()
+                .fold(Object::headless(&name, app(&name)), |service, layer| {
+                    service.port(layer.port_name(), layer.port(), layer.port())
+                });
+            lab.manifests().apply(&service);
+            node.pod(&name).start()
+        };
         let (client, near, far) = (pod(near, "client"), pod(near, "near"), pod(far, "far"));
         Ok(Self {
-            _servers: [origin(&near)?, origin(&far)?],
+            _servers: [Origins::start(lab, &near)?, Origins::start(lab, &far)?],
             client,
             near,
             far,
@@ -126,13 +129,7 @@ impl Place {
     pub(super) const ALL: [Self; 2] = [Self::SameNode, Self::AcrossNodes];
 }
 
-fn origin(pod: &Pod) -> Result<Program> {
-    let mut command = Command::new(release("origin"));
-    command.arg(SocketAddr::from(([0, 0, 0, 0], PORT)).to_string());
-    let mut origin = Program::start(pod.netns(), Cpu::Load, command)?;
-    origin.line()?;
-    Ok(origin)
+/// The label of a pod of the harness.
+fn app(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
-
-/// Where the servers listen.
-pub(super) const PORT: u16 = 8080;

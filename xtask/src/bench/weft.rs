@@ -11,10 +11,11 @@ use anyhow::Result;
 use harness::{Netns, Node, Pod, wait};
 
 use super::{
+    layer::Layer,
     metrics,
     program::{Cpu, Program},
     release,
-    topology::{Mesh, PORT, Place, Topology},
+    topology::{Mesh, Place, Topology},
 };
 
 /// Starts an agent on each node and waits until the mesh's pods are captured and have certificates.
@@ -30,7 +31,7 @@ pub(super) fn start(topology: &Topology, mesh: &Mesh, pool: &str) -> Result<[Pro
         });
     }
     for place in Place::ALL {
-        let server = SocketAddrV4::new(pods.server(place).addresses().v4, PORT);
+        let server = pods.address(place, Layer::Bytes);
         wait::until(wait::PATIENCE, "an answer through the mesh", || {
             metrics::answers(pods.client.netns(), server)
         });
@@ -43,6 +44,12 @@ pub(super) fn handshakes(node: &Netns) -> Result<(f64, f64)> {
     let text = metrics::get(node, ADMIN, "/metrics")?;
     let count = |labels| metrics::sum(&text, "weft_tls_handshakes_total", labels);
     Ok((count(&[]), count(&["kind=\"resumed\""])))
+}
+
+/// The requests that a node's agent has served, each on its own.
+pub(super) fn requests(node: &Netns) -> Result<f64> {
+    let text = metrics::get(node, ADMIN, "/metrics")?;
+    Ok(metrics::sum(&text, "weft_requests_total", &[]))
 }
 
 /// The pin of a pod's program; it is there as soon as the pod is captured.

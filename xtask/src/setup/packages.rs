@@ -202,6 +202,18 @@ const PACKAGES: &[Package] = &[
         proof: Proof::Program("wrk"),
     },
     Package {
+        name: "nghttp2-client",
+        reason: "the benchmark's client of HTTP/2 and gRPC",
+        needed_by: &[Need::Bench],
+        proof: Proof::Program("h2load"),
+    },
+    Package {
+        name: "nghttp2-server",
+        reason: "the benchmark's server of HTTP/2 and gRPC",
+        needed_by: &[Need::Bench],
+        proof: Proof::Program("nghttpd"),
+    },
+    Package {
         name: "curl",
         reason: "fetches Go from its module proxy",
         needed_by: &[Need::Api, Need::Cluster, Need::Conformance],
