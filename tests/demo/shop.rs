@@ -28,11 +28,15 @@ pub(crate) const STOCK: Addresses = Addresses::service(11);
 /// The service `shop/offers`, with routes.
 pub(crate) const OFFERS: Addresses = Addresses::service(12);
 
-/// The service `shop/offers-canary`, of its next version.
-pub(crate) const CANARY: Addresses = Addresses::service(13);
-
 /// The service `shop/chat`.
 pub(crate) const CHAT: Addresses = Addresses::service(14);
+
+/// The services of requests, all on port 80; `offers-canary` is the next version of `offers`.
+const REQUESTED: [(&str, Addresses); 3] = [
+    ("offers", OFFERS),
+    ("offers-canary", Addresses::service(13)),
+    ("chat", CHAT),
+];
 
 /// The port of `stock`, of the service and of the pod.
 pub(crate) const STOCK_PORT: u16 = 6000;
@@ -49,7 +53,7 @@ impl Shop {
             .apply(&Object::service("shop/cart", CART, "cart").port("main", 80, 8080));
         lab.manifests()
             .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", STOCK_PORT, STOCK_PORT));
-        for (name, addresses) in [("offers", OFFERS), ("offers-canary", CANARY), ("chat", CHAT)] {
+        for (name, addresses) in REQUESTED {
             let service = Object::service(&format!("shop/{name}"), addresses, name);
             lab.manifests().apply(&service.port("http", 80, 8080));
         }
@@ -96,13 +100,11 @@ impl Shop {
         ] {
             println!("   node-{node}  {:13} {}", pod.object().name(), pod.addresses().v4);
         }
-        for (name, addresses, port) in [
-            ("cart", CART, 80),
-            ("stock", STOCK, STOCK_PORT),
-            ("offers", OFFERS, 80),
-            ("offers-canary", CANARY, 80),
-            ("chat", CHAT, 80),
-        ] {
+        let requested = REQUESTED.map(|(name, addresses)| (name, addresses, 80));
+        for (name, addresses, port) in [("cart", CART, 80), ("stock", STOCK, STOCK_PORT)]
+            .into_iter()
+            .chain(requested)
+        {
             println!("   service {name:13} {}:{port}", addresses.v4);
         }
         Self {

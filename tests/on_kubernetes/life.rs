@@ -12,7 +12,7 @@ use harness::{Family, skip, wait};
 
 use crate::{
     workload::{HTTP, LINES, Pod},
-    world::{PATIENCE, World, simulated},
+    world::{PATIENCE, World, node_of, simulated},
 };
 
 #[test]
@@ -41,12 +41,7 @@ fn the_next_pod_at_an_address_is_itself_and_not_the_one_before() {
     let Some(cluster) = simulated() else {
         skip!("which addresses pods get is not ours to say");
     };
-    let node = cluster
-        .nodes()
-        .unwrap()
-        .into_iter()
-        .find(|node| node.name == "node-2")
-        .unwrap();
+    let node = node_of(&cluster, "node-2");
     let world = World::strict();
     world.start(&[Pod::new("first").on("node-2"), Pod::new("client").on("node-1")]);
     let target = world.http("first");
@@ -72,12 +67,7 @@ fn what_a_packet_filter_says_of_original_ports_holds_between_pods_of_the_mesh() 
     let Some(cluster) = simulated() else {
         skip!("the nodes' packet filters are not ours to change");
     };
-    let node = cluster
-        .nodes()
-        .unwrap()
-        .into_iter()
-        .find(|node| node.name == "node-2")
-        .unwrap();
+    let node = node_of(&cluster, "node-2");
     let world = World::strict();
     world.start(&[Pod::new("server").on("node-2"), Pod::new("client").on("node-1")]);
     let [from, to] = ["client", "server"].map(|pod| world.address(pod, Family::V4));

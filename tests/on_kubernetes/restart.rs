@@ -5,7 +5,7 @@ use harness::{skip, wait};
 use crate::{
     mesh::{pod_row, until_ready},
     workload::Pod,
-    world::{PATIENCE, World, simulated},
+    world::{PATIENCE, World, node_of, simulated},
 };
 
 #[test]
@@ -21,12 +21,7 @@ fn pods_come_back_when_their_node_is_started_again() {
     };
     assert_eq!(restarts(), (Some(0), Some(true)));
 
-    let node = cluster
-        .nodes()
-        .unwrap()
-        .into_iter()
-        .find(|node| node.name == "node-2")
-        .unwrap();
+    let node = node_of(&cluster, "node-2");
     node.machine.kill().unwrap();
     assert_eq!(node.machine.first_process(), None);
     cluster.restart(&node.machine).unwrap();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cluster::{Cluster, Kubectl, Program, Programs};
+use cluster::{Cluster, Kubectl, Node, Program, Programs};
 use harness::{Family, current_test, wait};
 use serde_json::{Value, json};
 
@@ -258,6 +258,12 @@ pub(crate) fn simulated() -> Option<Cluster> {
     let cluster = Cluster::named(&name).unwrap();
     assert!(cluster.runs().unwrap(), "no cluster {name}: `cargo xtask cluster up`");
     Some(cluster)
+}
+
+/// A node of the simulated cluster.
+pub(crate) fn node_of(cluster: &Cluster, name: &str) -> Node {
+    let nodes = cluster.nodes().unwrap();
+    nodes.into_iter().find(|node| node.name == name).unwrap()
 }
 
 /// The command line of the cluster under test.

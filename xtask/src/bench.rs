@@ -108,7 +108,7 @@ impl Bench {
             self.only.clone()
         };
         let loads = if self.load.is_empty() {
-            Load::USUAL.to_vec()
+            Load::usual().collect()
         } else {
             self.load.clone()
         };

@@ -55,7 +55,7 @@ mod tests {
     fn an_empty_name_is_none() {
         assert_eq!(named(None), None);
         assert_eq!(named(Some(&PathBuf::new())), None);
-        let file = PathBuf::from("/root/.kube/config");
+        let file = PathBuf::from("kube/config");
         assert_eq!(named(Some(&file)), Some(file));
     }
 }

@@ -74,7 +74,7 @@ impl Module {
 
     /// The programs that are built from it.
     pub fn programs(self) -> impl Iterator<Item = Program> {
-        Program::ALL.into_iter().filter(move |program| program.module() == self)
+        Program::all().filter(move |program| program.module() == self)
     }
 
     /// What is kept beside its programs.
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_program_is_a_tool_of_its_module() {
-        for program in Program::ALL {
+        for program in Program::all() {
             let go_mod = program.module().read("go.mod").unwrap();
             assert!(go_mod.contains(program.package()), "{program:?}");
         }

@@ -48,25 +48,7 @@ pub struct Programs {
 // === impl Program ===
 
 impl Program {
-    /// All of them; what is needed by most comes first.
-    pub const ALL: [Self; 14] = [
-        Self::Etcd,
-        Self::Apiserver,
-        Self::Kubectl,
-        Self::ControllerManager,
-        Self::Scheduler,
-        Self::Kubelet,
-        Self::KubeProxy,
-        Self::Containerd,
-        Self::Shim,
-        Self::Ctr,
-        Self::Coredns,
-        Self::Conformance,
-        Self::EchoServer,
-        Self::EchoClient,
-    ];
-
-    /// What a cluster is made of.
+    /// What a cluster is made of; what is needed by most comes first.
     pub const CLUSTER: [Self; 11] = [
         Self::Etcd,
         Self::Apiserver,
@@ -86,6 +68,11 @@ impl Program {
 
     /// What an API server without nodes needs.
     pub const API: [Self; 3] = [Self::Etcd, Self::Apiserver, Self::Kubectl];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::CLUSTER.into_iter().chain(Self::CONFORMANCE)
+    }
 
     /// The name of its file, by which others find it in PATH.
     pub fn name(self) -> &'static str {
