@@ -11,7 +11,7 @@ use harness::{App, Family, Object, Sniffer, Talk, Way, wait};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::mesh::{Mesh, Single, full_name, listening, opened, record_from, records_from};
+use crate::mesh::{Mesh, Single, listening, opened, record_from, records_from};
 
 #[test]
 fn a_connection_between_nodes_passes_both_agents_and_keeps_both_addresses() {
@@ -39,8 +39,8 @@ fn a_connection_between_nodes_passes_both_agents_and_keeps_both_addresses() {
         let of = |record: &serde_json::Value| record["original_destination"] == to.to_string().as_str();
         let outbound = mesh.agents[0].record("the client's agent tells it", of);
         assert_eq!(outbound["direction"], "outbound");
-        assert_eq!(outbound["source_pod"], full_name(&client).as_str());
-        assert_eq!(outbound["destination_pod"], full_name(&server).as_str());
+        assert_eq!(outbound["source_pod"], client.object().full_name().as_str());
+        assert_eq!(outbound["destination_pod"], server.object().full_name().as_str());
         assert_eq!(
             (&outbound["bytes_sent"], &outbound["bytes_received"]),
             (&5.into(), &5.into())
@@ -48,7 +48,7 @@ fn a_connection_between_nodes_passes_both_agents_and_keeps_both_addresses() {
         assert_eq!(outbound["reason"], serde_json::Value::Null);
         let inbound = mesh.agents[1].record("the server's agent tells it", of);
         assert_eq!(inbound["direction"], "inbound");
-        assert_eq!(inbound["destination_pod"], full_name(&server).as_str());
+        assert_eq!(inbound["destination_pod"], server.object().full_name().as_str());
     }
 }
 

@@ -7,7 +7,7 @@ use harness::{Agent, App, Called, Family, Lab, Launch, Node, Object, Pod, Runtim
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::mesh::{full_name, has_rule, is_captured, listening};
+use crate::mesh::{has_rule, is_captured, listening};
 
 /// A node whose runtime calls the plugin of its agent.
 struct Held {
@@ -121,7 +121,7 @@ fn the_first_packet_of_a_pod_is_in_the_mesh_and_its_late_addresses_change_nothin
         assert_eq!(Talk::ask(&stream, b"first").unwrap(), b"first");
         drop(stream);
         let record = agents[0].record("its record", |record| {
-            record["source_pod"] == full_name(&client).as_str()
+            record["source_pod"] == client.object().full_name().as_str()
                 && record["original_destination"] == server.addresses().at(family, 8080).to_string().as_str()
         });
         assert_eq!(record["security"], "mutual_tls", "{record}");

@@ -230,20 +230,21 @@ fn kubectl_shows_what_matters_of_a_policy() {
         "conditions": [{"type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
                         "lastTransitionTime": "2026-01-01T00:00:00Z"}]
     }]}}"#;
-    let patched = api.kubectl(&[
-        "patch",
-        "authzpol",
-        "case-0",
-        "--namespace=shop",
-        "--subresource=status",
-        "--type=merge",
-        "--patch",
-        status,
-    ]);
-    assert_eq!(patched.code, Some(0), "{}", patched.stderr);
+    patch_status(&api, "authzpol", "case-0", status);
     let shown = api.kubectl(&["get", "weft", "--namespace=shop", "--no-headers"]).stdout;
     let columns: Vec<&str> = shown.split_whitespace().take(3).collect();
     assert_eq!(columns[1..], ["DENY", "True"], "{shown}");
+    api.apply(&format!(
+        "apiVersion: {VERSION}\nkind: MeshConfig\nmetadata: {{name: default}}\nspec: {{trustDomain: a.b, egress: Deny}}\n"
+    ));
+    let status = r#"{"status": {"conditions": [
+        {"type": "Accepted", "status": "False", "reason": "Invalid", "message": "",
+         "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    ]}}"#;
+    patch_status(&api, "meshconfig", "default", status);
+    let shown = api.kubectl(&["get", "meshconfig", "default", "--no-headers"]).stdout;
+    let columns: Vec<&str> = shown.split_whitespace().take(4).collect();
+    assert_eq!(columns, ["default", "a.b", "Deny", "False"], "{shown}");
     let explained = api.kubectl(&["explain", "authzpol.spec.rules.from.principals"]).stdout;
     assert!(explained.contains("spiffe://"), "{explained}");
 }
@@ -256,6 +257,14 @@ fn install(api: &ApiServer) {
     let served = api.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
     assert_eq!(served.code, Some(0), "{}", served.stderr);
     api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+}
+
+/// Writes an object's status, as a controller does.
+fn patch_status(api: &ApiServer, kind: &str, name: &str, status: &str) {
+    // A kind without namespaces leaves it out of account.
+    let of = ["--namespace=shop", "--subresource=status", "--type=merge", "--patch"];
+    let patched = api.kubectl(&[&["patch", kind, name], &of[..], &[status]].concat());
+    assert_eq!(patched.code, Some(0), "{}", patched.stderr);
 }
 
 fn policy(index: usize, kind: &str, spec: &str) -> String {

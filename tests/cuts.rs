@@ -95,7 +95,7 @@ impl Scene {
     /// Denies the client by one of its names: it is cut in time and kept out, `others` go on, and it is let in again.
     fn denied(&self, kind: &str, name: &str, others: &Pod) {
         let kept = Open::new(others, &self.server);
-        in_time(|| {
+        wait::in_time(LIMIT, || {
             let open = Open::new(&self.client, &self.server);
             let told = Instant::now();
             self.tell(&["deny", kind, name]);
@@ -120,7 +120,7 @@ fn a_connection_on_one_node_that_a_policy_forbids_ends_within_a_second() {
     let mesh = Single::start();
     let [client, server] = ["mesh/client", "mesh/server"].map(|name| mesh.pod(name));
     let _app = server.serve(8080, App::Echo);
-    in_time(|| {
+    wait::in_time(LIMIT, || {
         let open = Open::new(&client, &server);
         let changed = Instant::now();
         mesh.apply(&deny_client());
@@ -145,7 +145,7 @@ fn a_connection_between_nodes_that_a_policy_forbids_ends_within_a_second() {
         "spec": { "action": "DENY", "rules": [{ "from": [{ "podLabels": { "app": "client" } }] }] },
     }));
     let kept = Open::new(&scene.bystander, &scene.server);
-    in_time(|| {
+    wait::in_time(LIMIT, || {
         let open = Open::new(&scene.client, &scene.server);
         let changed = Instant::now();
         scene.mesh.apply(&deny);
@@ -188,12 +188,6 @@ fn a_node_that_is_denied_is_cut_within_a_second_and_the_pods_of_another_go_on() 
     scene.denied("--node", scene.mesh.nodes[0].name(), &scene.neighbour);
 }
 
-/// Cuts until it was done in time once: the machine may delay a try, what waits by itself is late in each.
-fn in_time(mut cut: impl FnMut() -> Duration) {
-    let tries: Vec<_> = (0..TRIES).map(|_| cut()).take_while(|took| *took > LIMIT).collect();
-    assert!(tries.len() < TRIES, "each cut took more than {LIMIT:?}: {tries:?}");
-}
-
 /// Waits until the agent has told this reason of a connection that had its first word.
 fn told_why(agent: &Agent, reason: &str, family: Family) {
     agent.record(reason, |record| {
@@ -210,6 +204,5 @@ fn deny_client() -> Object {
 
 /// What the mesh promises.
 const LIMIT: Duration = Duration::from_secs(1);
-const TRIES: usize = 5;
 /// An agent that was sent away comes back after some pauses.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use agent_common::mark::{RULE_PREFERENCE, TABLE};
 use harness::{App, BpfIds, Family, Launch, Object, Pod, Talk, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::{Mesh, Single, full_name, has_rule, is_captured, pins, wait_captured};
+use crate::mesh::{Mesh, Single, has_rule, is_captured, pins, wait_captured};
 
 #[test]
 fn programs_maps_and_links_are_those_of_the_kernel_with_the_agent_alive_and_dead() {
@@ -91,7 +91,11 @@ fn pods_are_shown_enrolled_or_not_and_captured_or_not() {
 #[test]
 fn pod_check_finds_each_kind_of_drift() {
     let mesh = Single::start();
-    let check = |pod: &Pod| mesh.agent.launch().weft(&["debug", "pod", "check", &full_name(pod)]);
+    let check = |pod: &Pod| {
+        mesh.agent
+            .launch()
+            .weft(&["debug", "pod", "check", &pod.object().full_name()])
+    };
     for drift in ["rule", "route", "sysctl", "policy", "link"] {
         let pod = mesh.pod(&format!("closed/{drift}"));
         assert_eq!(check(&pod).code, Some(0), "{:?}", check(&pod));
@@ -105,7 +109,7 @@ fn pod_check_finds_each_kind_of_drift() {
         let outcome = check(&pod);
         assert_eq!(outcome.code, Some(3), "{drift}: {outcome:?}");
         assert!(
-            outcome.stdout.contains(&full_name(&pod)) || outcome.stdout.contains(pod.uid()),
+            outcome.stdout.contains(&pod.object().full_name()) || outcome.stdout.contains(pod.uid()),
             "{outcome:?}"
         );
     }

@@ -79,6 +79,13 @@ fn each_service_account_may_do_what_it_must_and_nothing_else() {
         ),
         (
             "weft-controller",
+            &["patch", "meshconfigs", "--subresource=status"],
+            true,
+        ),
+        ("weft-controller", &["patch", "meshconfigs"], false),
+        ("weft-agent", &["patch", "meshconfigs", "--subresource=status"], false),
+        (
+            "weft-controller",
             &["get", "secrets/weft-ca", "--namespace=weft-system"],
             false,
         ),

@@ -10,7 +10,7 @@ use std::{
 use harness::{Agent, App, Family, Object, Pod, Talk, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::{Single, full_name, has_rule, is_captured, listeners, opened, wait_captured, wait_released};
+use crate::mesh::{Single, has_rule, is_captured, listeners, opened, wait_captured, wait_released};
 
 #[test]
 fn a_label_captures_new_connections_and_leaves_live_ones_alone() {
@@ -178,8 +178,8 @@ fn a_pod_that_joins_waits_for_none_that_leaves() {
     // Of doubles the first file counts.
     mesh.lab.manifests().write("0.yaml", &texts.join("\n---\n"));
 
-    let captured = |pod: &Pod| format!("Pod captured pod={}", full_name(pod));
-    let released = format!("Pod released pod={}", full_name(&leaver));
+    let captured = |pod: &Pod| format!("Pod captured pod={}", pod.object().full_name());
+    let released = format!("Pod released pod={}", leaver.object().full_name());
     wait::until(wait::PATIENCE, "the heir captured", || {
         mesh.agent.logged().contains(&captured(&heir))
     });

@@ -28,13 +28,13 @@ fn pods_of_two_nodes_reach_each_other_without_a_mesh() {
 
 #[test]
 fn a_lab_of_two_nodes_and_three_pods_is_quickly_made() {
-    let start = Instant::now();
-    let lab = Lab::new();
-    let [one, two] = ["one", "two"].map(|name| lab.node(name));
-    let _pods = [one.pod("plain/a"), one.pod("plain/b"), two.pod("plain/c")].map(|pod| pod.start());
-    let took = start.elapsed();
-    println!("{took:?}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    wait::in_time(Duration::from_secs(2), || {
+        let start = Instant::now();
+        let lab = Lab::new();
+        let [one, two] = ["one", "two"].map(|name| lab.node(name));
+        let _pods = [one.pod("plain/a"), one.pod("plain/b"), two.pod("plain/c")].map(|pod| pod.start());
+        start.elapsed()
+    });
 }
 
 #[test]

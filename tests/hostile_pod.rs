@@ -5,7 +5,7 @@ use std::io;
 use agent_common::mark::{CAPTURED, OURS, RULE_PREFERENCE, TABLE};
 use harness::{App, Family, Pod, Talk, wait};
 
-use crate::mesh::{Mesh, Single, full_name, listening, opened};
+use crate::mesh::{Mesh, Single, listening, opened};
 
 #[test]
 fn a_pod_that_deletes_its_rules_is_shown_as_drift_and_harms_nobody_else() {
@@ -137,9 +137,11 @@ fn a_pod_that_floods_its_own_rules_and_routes_is_not_repaired_into_a_loop() {
         let stream = other.connect(server.addresses().at(Family::V4, 8080)).unwrap();
         assert_eq!(Talk::ask(&stream, b"hello").unwrap(), b"hello");
     }
-    wait::until(wait::PATIENCE, format!("records of {}", full_name(&other)), || {
-        mesh.agent.records().len() == 20
-    });
+    wait::until(
+        wait::PATIENCE,
+        format!("records of {}", other.object().full_name()),
+        || mesh.agent.records().len() == 20,
+    );
 }
 
 /// What root of the pod's own namespace can do.

@@ -2,61 +2,25 @@
 
 use std::net::TcpStream;
 
-use harness::{Addresses, Answer, App, Family, Object, Pod, Server, Sniffer, Talk, WebSocket, wait};
+use harness::{Addresses, Answer, App, Family, Object, Sniffer, Talk, WebSocket, wait};
 use serde_json::{Value, json};
 
 use crate::{
-    mesh::Mesh,
+    mesh::Web,
     policy::{authorization, is_of},
 };
 
-/// The service `mesh/web` with one pod, `server`.
-struct Web {
-    client: Pod,
-    server: Pod,
-    app: Server,
-    mesh: Mesh,
+fn web(node: usize) -> Web {
+    Web::start(node, "http", App::HttpMirror, |stream| {
+        ask(&stream).is_some_and(|answer| answer.status == 200)
+    })
 }
 
-impl Web {
-    /// The client is on the first node, the server on this one.
-    fn start(node: usize) -> Self {
-        let mesh = Mesh::start_secured();
-        let client = mesh.pod(0, "mesh/client");
-        let server = mesh.nodes[node].pod("mesh/server").label("app", "web").start();
-        crate::mesh::wait_captured(&mesh.nodes[node], &server);
-        let app = server.serve(8080, App::HttpMirror);
-        mesh.apply(&Object::service("mesh/web", SERVICE, "web").port("http", 80, 8080));
-        mesh.wait_certified();
-        let web = Self {
-            client,
-            server,
-            app,
-            mesh,
-        };
-        for family in Family::BOTH {
-            wait::until(wait::PATIENCE, "the service is served", || {
-                let answer = web
-                    .client
-                    .connect(SERVICE.at(family, 80))
-                    .ok()
-                    .and_then(|stream| ask(&stream));
-                answer.is_some_and(|answer| answer.status == 200)
-            });
-        }
-        web
-    }
-
-    fn connect(&self, family: Family) -> TcpStream {
-        self.client.connect(SERVICE.at(family, 80)).unwrap()
-    }
-
-    /// A record of a request that one of the agents wrote.
-    fn request(&self, agent: usize, family: Family, such: impl Fn(&Value) -> bool) -> Value {
-        self.mesh.agents[agent].record("a request", |record| {
-            record["method"] == "GET" && is_of(record, family) && such(record)
-        })
-    }
+/// A record of a request that one of the agents wrote.
+fn request(web: &Web, agent: usize, family: Family, such: impl Fn(&Value) -> bool) -> Value {
+    web.mesh.agents[agent].record("a request", |record| {
+        record["method"] == "GET" && is_of(record, family) && such(record)
+    })
 }
 
 /// What an application was told of its client.
@@ -73,9 +37,9 @@ fn ask(stream: &TcpStream) -> Option<Answer> {
 
 #[test]
 fn requests_between_nodes_pass_in_mutual_tls_on_one_connection_and_the_application_is_told_who_asks() {
-    let web = Web::start(1);
+    let web = web(1);
     for family in Family::BOTH {
-        let stream = web.connect(family);
+        let stream = web.connect(family).unwrap();
         let address = web.server.addresses().at(family, 8080);
         let sniffers = [&web.client, &web.server].map(|pod| Sniffer::looking_for(pod.netns(), "eth0", SECRET));
         let (accepted, handshakes) = (web.app.accepted(), || {
@@ -104,7 +68,7 @@ fn requests_between_nodes_pass_in_mutual_tls_on_one_connection_and_the_applicati
             web.app.peers()
         );
         for (agent, direction) in [(0, "outbound"), (1, "inbound")] {
-            let record = web.request(agent, family, |record| record["status"] == 200);
+            let record = request(&web, agent, family, |record| record["status"] == 200);
             assert_eq!(record["security"], "mutual_tls");
             assert_eq!(record["direction"], direction);
             assert_eq!(record["service"], "mesh/web");
@@ -124,9 +88,9 @@ fn requests_between_nodes_pass_in_mutual_tls_on_one_connection_and_the_applicati
 
 #[test]
 fn requests_on_one_node_pass_in_one_pass_and_the_application_is_told_who_asks() {
-    let web = Web::start(0);
+    let web = web(0);
     for family in Family::BOTH {
-        let answer = ask(&web.connect(family)).unwrap();
+        let answer = ask(&web.connect(family).unwrap()).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.head);
         assert!(
             answer.body.contains("URI=spiffe://cluster.local/ns/mesh/sa/default"),
@@ -140,7 +104,7 @@ fn requests_on_one_node_pass_in_one_pass_and_the_application_is_told_who_asks() 
             "{:?}",
             web.app.peers()
         );
-        let record = web.request(0, family, |record| record["status"] == 200);
+        let record = request(&web, 0, family, |record| record["status"] == 200);
         assert_eq!(
             (&record["direction"], &record["security"]),
             (&json!("local"), &json!("same_node"))
@@ -151,9 +115,9 @@ fn requests_on_one_node_pass_in_one_pass_and_the_application_is_told_who_asks() 
 #[test]
 fn a_policy_that_forbids_a_client_is_told_to_it_and_holds_on_connections_that_stand() {
     for node in [0, 1] {
-        let web = Web::start(node);
+        let web = web(node);
         for family in Family::BOTH {
-            let stream = web.connect(family);
+            let stream = web.connect(family).unwrap();
             assert_eq!(ask(&stream).unwrap().status, 200);
             let deny = authorization(
                 "deny",
@@ -172,7 +136,7 @@ fn a_policy_that_forbids_a_client_is_told_to_it_and_holds_on_connections_that_st
                 "{}",
                 refused.head
             );
-            web.request(0, family, |record| {
+            request(&web, 0, family, |record| {
                 record["reason"] == "policy_denied" && record["status"] == 403
             });
             web.mesh.lab.manifests().delete(&deny);
@@ -185,7 +149,7 @@ fn a_policy_that_forbids_a_client_is_told_to_it_and_holds_on_connections_that_st
 
 #[test]
 fn who_is_not_in_the_mesh_passes_as_http_too_and_is_not_believed() {
-    let web = Web::start(1);
+    let web = web(1);
     let stranger = web.mesh.plain(0, "stranger");
     for family in Family::BOTH {
         let answer = ask(&stranger.connect(web.server.addresses().at(family, 8080)).unwrap()).unwrap();
@@ -196,7 +160,7 @@ fn who_is_not_in_the_mesh_passes_as_http_too_and_is_not_believed() {
             answer.body
         );
         assert!(!answer.body.contains("forged"), "{}", answer.body);
-        let record = web.request(1, family, |record| record["security"] == "plaintext");
+        let record = request(&web, 1, family, |record| record["security"] == "plaintext");
         assert_eq!(record["status"], 200);
     }
 }
@@ -204,7 +168,7 @@ fn who_is_not_in_the_mesh_passes_as_http_too_and_is_not_believed() {
 #[test]
 fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_believed() {
     for node in [0, 1] {
-        let web = Web::start(node);
+        let web = web(node);
         let _echo = web.server.serve(8081, App::Echo);
         // By this name both ports are of bytes: the client's agent looks into nothing.
         let bytes = Object::service("mesh/bytes", BYTES, "web");
@@ -224,7 +188,7 @@ fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_
                 );
                 assert!(body.contains("URI=spiffe://cluster.local/ns/mesh/sa/default"), "{body}");
             }
-            let record = web.request(node, family, |record| record["service"] == "mesh/bytes");
+            let record = request(&web, node, family, |record| record["service"] == "mesh/bytes");
             assert_eq!((&record["status"], &record["path"]), (&json!(200), &json!("/words")));
             let raw = b"GET / HTTP/1.1\r\nX-Forwarded-Client-Cert: URI=spiffe://forged\r\n\r\n";
             let stream = web.client.connect(BYTES.at(family, 81)).unwrap();
@@ -236,23 +200,22 @@ fn what_is_sent_as_bytes_to_a_port_of_requests_is_served_as_requests_and_is_not_
 #[test]
 fn a_websocket_carries_texts_both_ways_for_as_long_as_both_like_and_a_server_that_speaks_none_says_so() {
     for node in [0, 1] {
-        let web = Web::start(node);
+        let web = web(node);
         let _chat = web.server.serve(8081, App::WebSocket);
         for family in Family::BOTH {
-            let mirror = web.connect(family);
+            let mirror = web.connect(family).unwrap();
             assert!(WebSocket::open(mirror).is_err_and(|error| error.contains("200")));
             let to = web.server.addresses().at(family, 8081);
             let mut socket = WebSocket::open(web.client.connect(to).unwrap()).unwrap();
             for text in ["one", &"long ".repeat(100_000), "three"] {
-                assert_eq!(socket.say(text).unwrap(), format!("server {text}"));
+                assert_eq!(socket.say(text).unwrap(), format!("web {text}"));
             }
             socket.close().unwrap();
-            web.request(0, family, |record| record["status"] == 101);
+            request(&web, 0, family, |record| record["status"] == 101);
         }
     }
 }
 
-const SERVICE: Addresses = Addresses::service(10);
 const BYTES: Addresses = Addresses::service(11);
 /// What nobody on the wire may read.
 const SECRET: &str = "nobody reads these words";

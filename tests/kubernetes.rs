@@ -30,12 +30,8 @@ impl Cluster {
             });
             api.apply(&account.to_string());
         }
-        // It may do what an installation lets it do, and no more.
-        let installed = include_str!("../deploy/agent.yaml").split("\n---\n");
-        installed
-            .filter(|object| object.contains("kind: ClusterRole"))
-            .for_each(|object| api.apply(object));
-        let kubeconfig = api.kubeconfig_of("system:serviceaccount:weft-system:weft-agent", None);
+        grant(&api);
+        let kubeconfig = api.kubeconfig_of(ACCOUNT, None);
         let launch = node.agent().kubeconfig(&kubeconfig);
         let agent = launch.variable("WEFT_LOG", "info,agent::cluster=debug").start();
         Self {
@@ -240,6 +236,24 @@ fn an_api_server_that_goes_is_noticed_and_found_again() {
 }
 
 #[test]
+fn an_agent_that_may_not_read_the_mesh_is_alive_and_waits_until_it_may() {
+    let lab = Lab::new();
+    let api: ApiServer = api_server!(lab.api_server());
+    let node = lab.node("one");
+    let mut agent = node.agent().kubeconfig(&api.kubeconfig_of(ACCOUNT, None)).spawn();
+    wait::until(wait::PATIENCE, "it waits", || {
+        let waits = (503, "the mesh was not read yet\n".to_owned());
+        agent.http("/readyz").is_ok_and(|answer| answer == waits)
+    });
+    wait::until(wait::PATIENCE, "it says for what", || {
+        agent.logged().contains("forbidden")
+    });
+    assert_eq!(agent.http("/livez").unwrap().0, 200);
+    grant(&api);
+    agent.wait_ready();
+}
+
+#[test]
 fn policies_count_as_soon_as_their_kind_is_installed_and_a_bad_one_denies() {
     let lab = Lab::new();
     let api: ApiServer = api_server!(lab.api_server());
@@ -298,6 +312,14 @@ fn policies_count_as_soon_as_their_kind_is_installed_and_a_bad_one_denies() {
     wait_captured(&cluster.node, &late);
 }
 
+/// An agent may do what an installation lets it do, and no more.
+fn grant(api: &ApiServer) {
+    let installed = include_str!("../deploy/agent.yaml").split("\n---\n");
+    installed
+        .filter(|object| object.contains("kind: ClusterRole"))
+        .for_each(|object| api.apply(object));
+}
+
 fn service(number: u64) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
@@ -348,3 +370,6 @@ const SLICES: u64 = 100;
 
 /// How many endpoints the controller puts into a slice.
 const PER_SLICE: u64 = 100;
+
+/// Whom an installation lets read the mesh.
+const ACCOUNT: &str = "system:serviceaccount:weft-system:weft-agent";

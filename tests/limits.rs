@@ -77,7 +77,7 @@ fn an_agent_without_descriptors_refuses_by_name_and_recovers() {
     let _app = server.serve(8080, App::Echo);
     let to = server.addresses().at(Family::V4, 8080);
     // Below what the agent counted with when it started: the kernel refuses before its own bookkeeping does.
-    let limit = mesh.agent.descriptors() + 12;
+    let limit = mesh.agent.descriptors().into_values().sum::<usize>() + 12;
     let set = Command::new("prlimit")
         .args([format!("--pid={}", mesh.agent.pid()), format!("--nofile={limit}")])
         .status();

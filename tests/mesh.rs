@@ -1,5 +1,7 @@
 //! The usual arrangement: two nodes with an agent each, and a few namespaces.
 
+mod web;
+
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
@@ -7,8 +9,10 @@ use std::{
 };
 
 use agent_common::names;
-use harness::{Agent, Ca, Lab, Node, Object, Pod, wait};
+use harness::{Agent, App, Ca, Lab, Node, Object, Pod, Server, wait};
 use serde_json::Value;
+
+pub(crate) use self::web::Web;
 
 /// Two nodes with an agent each, over the namespaces `mesh` (enrolled, fails open), `closed` (enrolled, fails closed)
 /// and `plain`.
@@ -85,6 +89,16 @@ impl Mesh {
         let pod = self.nodes[node].pod(name).start();
         wait_captured(&self.nodes[node], &pod);
         pod
+    }
+
+    /// Starts a pod with the Service's name, whose application serves the first port of that.
+    pub(crate) fn serve(&self, node: usize, service: &Object, app: App) -> (Pod, Server) {
+        let pod = self.pod(node, &service.full_name());
+        let target = &service.value()["spec"]["ports"][0]["targetPort"];
+        let port = target.as_u64().and_then(|port| port.try_into().ok());
+        let server = pod.serve(port.expect("the target is a port's number"), app);
+        self.apply(service);
+        (pod, server)
     }
 
     /// A pod that is not in the mesh.
@@ -201,7 +215,7 @@ fn listeners_of(table: &str) -> Vec<SocketAddr> {
 
 /// The records of an agent which name this pod as the source.
 pub(crate) fn records_from(agent: &Agent, pod: &Pod) -> Vec<Value> {
-    let name = full_name(pod);
+    let name = pod.object().full_name();
     agent
         .records()
         .into_iter()
@@ -211,18 +225,10 @@ pub(crate) fn records_from(agent: &Agent, pod: &Pod) -> Vec<Value> {
 
 /// Waits for a record of a connection of this pod.
 pub(crate) fn record_from(agent: &Agent, pod: &Pod) -> Value {
-    let name = full_name(pod);
+    let name = pod.object().full_name();
     agent.record(&format!("a record of {name}"), |record| {
         record["source_pod"] == name.as_str()
     })
-}
-
-/// `namespace/name`.
-pub(crate) fn full_name(pod: &Pod) -> String {
-    let metadata = &pod.object().value()["metadata"];
-    [&metadata["namespace"], &metadata["name"]]
-        .map(|part| part.as_str().unwrap_or_default())
-        .join("/")
 }
 
 /// How many connections an agent accepted so far.

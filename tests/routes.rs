@@ -1,9 +1,11 @@
 //! Routes of the Gateway API between real agents: what a rule says is what becomes of a request.
 
+use std::io::{self, Write as _};
+
 use harness::{Addresses, Answer, App, Family, Object, Pod, Server, wait};
 use serde_json::{Value, json};
 
-use crate::mesh::Mesh;
+use crate::{mesh::Mesh, policy::is_of};
 
 /// The services `mesh/web` on the client's node and `mesh/canary` on the other, a pod each.
 struct Shop {
@@ -19,11 +21,8 @@ impl Shop {
         let mesh = Mesh::start_secured();
         let client = mesh.pod(0, "mesh/client");
         let serve = |node: usize, name: &str, addresses| {
-            let pod = mesh.nodes[node].pod(&format!("mesh/{name}")).label("app", name).start();
-            crate::mesh::wait_captured(&mesh.nodes[node], &pod);
-            mesh.apply(&Object::service(&format!("mesh/{name}"), addresses, name).port("http", 80, 8080));
-            let server = pod.serve(8080, App::HttpMirror);
-            (pod, server)
+            let service = Object::service(&format!("mesh/{name}"), addresses, name);
+            mesh.serve(node, &service.port("http", 80, 8080), App::HttpMirror)
         };
         let ((web, stable), (canary, tested)) = (serve(0, "web", WEB), serve(1, "canary", CANARY));
         mesh.apply(&route("mesh/web", rules));
@@ -155,6 +154,70 @@ fn each_request_gets_what_the_rule_for_it_says_and_404_where_there_is_none() {
 }
 
 #[test]
+fn a_request_whose_time_is_over_gets_504_or_no_more_of_its_response() {
+    let limited = |path_of: &str, backend: &str, timeouts: Value| {
+        json!({
+            "matches": path("Exact", path_of),
+            "timeouts": timeouts,
+            "backendRefs": [{ "name": backend, "port": 80 }],
+        })
+    };
+    let shop = Shop::start(json!([
+        limited("/words", "web", json!({ "request": "10s", "backendRequest": "9s" })),
+        limited("/silent", "silent", json!({ "request": "300ms" })),
+        limited(
+            "/silent-once",
+            "silent",
+            json!({ "request": "1h", "backendRequest": "300ms" })
+        ),
+        limited("/half", "half", json!({ "request": "500ms" })),
+        limited(
+            "/half-once",
+            "half",
+            json!({ "request": "0s", "backendRequest": "500ms" })
+        ),
+        limited("/flood", "flood", json!({ "request": "500ms" })),
+    ]));
+    let slow = shop.mesh.nodes[1].pod("mesh/slow").label("app", "slow").start();
+    crate::mesh::wait_captured(&shop.mesh.nodes[1], &slow);
+    let served = [
+        ("silent", 16, 8081, App::Stall),
+        ("half", 17, 8082, App::HttpHalf),
+        ("flood", 18, 8083, App::HttpFlood),
+    ];
+    let _servers = served.map(|(.., port, app)| slow.serve(port, app));
+    for (name, number, port, _) in served {
+        let service = Object::service(&format!("mesh/{name}"), Addresses::service(number), "slow");
+        shop.mesh.apply(&service.port("http", 80, port));
+    }
+    shop.mesh.wait_certified();
+    for family in Family::BOTH {
+        let stream = shop.client.connect(WEB.at(family, 80)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(Answer::to(&stream, "/words", "").unwrap().status, 200);
+        }
+        for target in ["/silent", "/silent-once"] {
+            let mut answer = None;
+            wait::until(wait::PATIENCE, "the backend known", || {
+                answer = Some(shop.ask(family, target, "")).filter(|answer| answer.status == 504);
+                answer.is_some()
+            });
+            assert_eq!(answer.unwrap().header("x-weft-reason"), Some("upstream_timeout"));
+        }
+        for target in ["/half", "/half-once", "/flood"] {
+            let mut stream = shop.client.connect(WEB.at(family, 80)).unwrap();
+            write!(stream, "GET {target} HTTP/1.1\r\nHost: web\r\n\r\n").unwrap();
+            // However it ends.
+            let _ = io::copy(&mut stream, &mut io::sink());
+            let record = shop.mesh.agents[0].record("a request cut", |record| {
+                record["path"] == target && is_of(record, family) && record["status"] == 200
+            });
+            assert_eq!(record["reason"], "upstream_timeout", "{record}");
+        }
+    }
+}
+
+#[test]
 fn requests_are_split_by_weight_also_on_one_connection() {
     let backend = |name: &str, weight: u32| json!({ "name": name, "port": 80, "weight": weight });
     let shop = Shop::start(json!([
@@ -187,6 +250,110 @@ fn requests_are_split_by_weight_also_on_one_connection() {
             }
         }
     }
+}
+
+#[test]
+fn a_request_that_an_application_of_another_node_cannot_take_is_tried_again_where_the_rule_says_so() {
+    let backends = json!([{ "name": "flaky", "port": 80 }]);
+    let shop = Shop::start(json!([
+        { "matches": path("Exact", "/words"), "backendRefs": [{ "name": "web", "port": 80 }] },
+        { "matches": path("Exact", "/once"), "backendRefs": backends },
+        {
+            "matches": path("Exact", "/again"),
+            "retry": { "attempts": 1, "codes": [500], "backoff": "10ms" },
+            "backendRefs": backends,
+        },
+    ]));
+    let [alive, _dead] = ["alive", "dead"].map(|name| {
+        let pod = shop.mesh.nodes[1]
+            .pod(&format!("mesh/{name}"))
+            .label("app", "flaky")
+            .start();
+        crate::mesh::wait_captured(&shop.mesh.nodes[1], &pod);
+        pod
+    });
+    let _server = alive.serve(8080, App::HttpMirror);
+    let service = Object::service("mesh/flaky", Addresses::service(16), "flaky");
+    shop.mesh.apply(&service.port("http", 80, 8080));
+    shop.mesh.wait_certified();
+    for family in Family::BOTH {
+        let statuses = |target: &str| -> Vec<u16> { (0..20).map(|_| shop.ask(family, target, "").status).collect() };
+        wait::until(wait::PATIENCE, "both endpoints, one of which serves", || {
+            let statuses = statuses("/once");
+            statuses.contains(&200)
+                && statuses.iter().all(|status| [200, 503].contains(status))
+                && statuses.contains(&503)
+        });
+        assert_eq!(statuses("/again"), [200; 20]);
+        let record = shop.mesh.agents[0].record("a request tried again", |record| {
+            record["path"] == "/again" && is_of(record, family) && record["retries"] == 1
+        });
+        assert_eq!(
+            (&record["reason"], &record["security"]),
+            (&Value::Null, &"mutual_tls".into())
+        );
+    }
+    let retried = |cause: &str| shop.mesh.agents[0].metric("weft_request_retries_total", &[cause]);
+    assert!(retried("cause=\"connection\"") > 0.0);
+    assert!(
+        retried("cause=\"status\"") == 0.0,
+        "another agent's refusal is no status of the backend's"
+    );
+}
+
+#[test]
+fn copies_of_requests_reach_a_mirror_on_another_node_and_nobody_hears_of_its_answers() {
+    let shop = Shop::start(json!([
+        { "matches": path("Exact", "/words"), "backendRefs": [{ "name": "web", "port": 80 }] },
+        {
+            "matches": path("Exact", "/copied"),
+            "filters": [{ "type": "RequestMirror", "requestMirror": { "backendRef": { "name": "canary", "port": 80 } } }],
+            "backendRefs": [{ "name": "web", "port": 80 }],
+        },
+    ]));
+    for family in Family::BOTH {
+        for _ in 0..20 {
+            let answer = shop.ask(family, "/copied", "");
+            assert!(
+                answer.status == 200 && answer.body.contains("GET /copied"),
+                "{}",
+                answer.body
+            );
+        }
+        let ids = |agent: usize, app: &Pod| {
+            let to = app.addresses().at(family, 8080).to_string();
+            let records = shop.mesh.agents[agent].records();
+            let such = |record: &&Value| record["path"] == "/copied" && record["destination"] == to;
+            let mut ids: Vec<_> = records
+                .iter()
+                .filter(such)
+                .map(|record| record["request_id"].to_string())
+                .collect();
+            ids.sort();
+            ids
+        };
+        wait::until(
+            wait::PATIENCE,
+            "a record of each request and of each copy at its end",
+            || {
+                [ids(0, &shop.web), ids(1, &shop.canary)]
+                    .iter()
+                    .all(|ids| ids.len() == 20)
+            },
+        );
+        assert_eq!(ids(0, &shop.web), ids(1, &shop.canary), "a copy keeps its request's id");
+        assert!(
+            ids(0, &shop.canary).is_empty(),
+            "of copies their agent keeps no records"
+        );
+        let record =
+            shop.mesh.agents[1].record("a copy", |record| record["path"] == "/copied" && is_of(record, family));
+        assert_eq!(record["security"], "mutual_tls");
+    }
+    let copied = |outcome: &str| shop.mesh.agents[0].metric("weft_mirrored_requests_total", &[outcome]);
+    wait::until(wait::PATIENCE, "all are counted", || {
+        copied("outcome=\"answered\"") == 40.0
+    });
 }
 
 const WEB: Addresses = Addresses::service(10);

@@ -1,6 +1,7 @@
 //! Numbers: many short connections, many pods at once, and pods that come and go a thousand times and leave nothing.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
@@ -116,8 +117,9 @@ fn pods_that_come_and_go_a_thousand_times_leave_nothing() {
     });
     assert_eq!(BpfIds::pinned(&mesh.node.pins()), pinned);
     wait::until(SETTLING_TIME, "no namespace is left", || witnesses(&mesh.node) == 0);
-    wait::until(wait::PATIENCE, "no descriptor is left", || {
-        mesh.agent.descriptors() <= descriptors
+    let left = fmt::from_fn(|f| write!(f, "no more than {descriptors:?}, but {:?}", mesh.agent.descriptors()));
+    wait::until(SETTLING_TIME, left, || {
+        mesh.agent.descriptors().values().sum::<usize>() <= descriptors.values().sum()
     });
     drop(app);
 }

@@ -10,7 +10,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{future, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future, io, net::SocketAddr, path::PathBuf, pin::pin, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixStream},
@@ -53,15 +53,7 @@ pub enum AdminError {
 // === impl Admin ===
 
 impl Admin {
-    /// Takes the port, and the socket unless somebody answers there.
-    pub async fn bind(address: SocketAddr, socket: PathBuf) -> Result<Self, AdminError> {
-        Ok(Self {
-            socket: Some(RootSocket::bind(socket)?),
-            ..Self::bind_port(address).await?
-        })
-    }
-
-    /// Takes the port alone.
+    /// Takes the port.
     pub async fn bind_port(address: SocketAddr) -> Result<Self, AdminError> {
         let port = TcpListener::bind(address).await;
         Ok(Self {
@@ -70,13 +62,42 @@ impl Admin {
         })
     }
 
+    /// Takes the socket too, unless somebody answers there.
+    pub fn with_socket(self, socket: PathBuf) -> Result<Self, AdminError> {
+        Ok(Self {
+            socket: Some(RootSocket::bind(socket)?),
+            ..self
+        })
+    }
+
     /// The address of the port.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.port.local_addr()
     }
 
+    /// Answers while `work` goes on, without which nothing can be asked of the rest: alive, and not ready for this reason.
+    pub async fn during<T>(&self, why: &str, work: impl Future<Output = T>) -> T {
+        let (requests, mut questions) = mpsc::channel(1);
+        let mut work = pin!(work);
+        let mut answering = pin!(self.answer(Exposition::default(), requests));
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                never = &mut answering => match never {},
+                Some(question) = questions.recv() => if let Request::Readiness(answer) = question {
+                    // Who asked may have gone.
+                    let _ = answer.send(Readiness::Waiting(vec![why.to_owned()]));
+                },
+            }
+        }
+    }
+
     /// Answers until it is dropped, and with it the socket's file.
     pub async fn run(self, exposition: Exposition, requests: mpsc::Sender<Request>) {
+        match self.answer(exposition, requests).await {}
+    }
+
+    async fn answer(&self, exposition: Exposition, requests: mpsc::Sender<Request>) -> Infallible {
         let Self { port, socket } = self;
         let at_port = Port::new(exposition, requests.clone());
         let mut connections = JoinSet::new();

@@ -3,7 +3,7 @@
 //! ```text
 //! agents' pods, nodes ──▶ taints      (a node whose agent is ready loses weft.dev/agent-not-ready)
 //! agents' pods, board ──▶ rotation    (a new root signs when every agent believes it)
-//! policies, Services  ──▶ conditions  (status.ancestors of each policy)
+//! policies, Services  ──▶ conditions  (status.ancestors of each policy, status.conditions of the MeshConfig)
 //! ```
 //!
 //! The followers are set up before the election and serve whoever leads next; only what writes waits for it. Each duty

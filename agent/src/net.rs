@@ -34,7 +34,7 @@ pub use diag::{ListedSocket, Listing, TcpState};
 pub use error::NetError;
 pub use foreign::ForeignSender;
 pub use leg::{Leg, LegError};
-pub use listener::{Backlog, ListenerPorts, Queue, listen};
+pub use listener::{Backlog, ListenerPorts, Queue, accept_queued, listen};
 pub use locate::{PodProcesses, PortOwner};
 pub use namespace::{Cookie, NetNs, ask_cookies_of};
 pub use overflow::listen_overflows;

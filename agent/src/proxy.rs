@@ -220,23 +220,38 @@ impl Proxy {
 
     /// Stops in two phases: serves what the listeners have queued and closes them, lets connections go on for `grace`,
     /// and cuts the rest.
-    pub async fn drain(&self, grace: Duration) {
+    ///
+    /// For the answers of those that are still without one it is waited longer, for `patience` at most, and then they have
+    /// as much time as the others had: no connection is cut for being the last one.
+    pub async fn drain(&self, grace: Duration, patience: Duration) {
         self.ask_all(Letter::StopAccepting).await;
-        if timeout(grace, self.ask_all(Letter::WhenEmpty)).await.is_err() {
-            for lane in &self.lanes {
-                lane.send(Letter::CutAll(Denied::Drained));
-            }
-            self.ask_all(Letter::WhenEmpty).await;
+        if timeout(grace, self.ask_all(Letter::WhenEmpty)).await.is_ok() {
+            return;
         }
+        let last = async {
+            let waited = self.ask_all(Letter::WhenAnswered).await;
+            if waited.contains(&true) {
+                // Either all are over then or their time is.
+                let _ = timeout(grace, self.ask_all(Letter::WhenEmpty)).await;
+            }
+        };
+        // What is left is cut, whether all was answered or not.
+        let _ = timeout(patience, last).await;
+        for lane in &self.lanes {
+            lane.send(Letter::CutAll(Denied::Drained));
+        }
+        self.ask_all(Letter::WhenEmpty).await;
     }
 
     /// Asks every lane at once and waits for all.
-    async fn ask_all(&self, letter: fn(oneshot::Sender<()>) -> Letter) {
-        let answers: Vec<_> = self.lanes.iter().map(|lane| lane.ask(letter)).collect();
-        for answer in answers {
+    async fn ask_all<T>(&self, letter: fn(oneshot::Sender<T>) -> Letter) -> Vec<T> {
+        let asked: Vec<_> = self.lanes.iter().map(|lane| lane.ask(letter)).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
             // A lane that has ended has neither listeners nor connections.
-            let _ = answer.await;
+            answers.extend(answer.await);
         }
+        answers
     }
 
     fn write_doors<T>(&self, change: impl FnOnce(&mut HashMap<PodUid, Weak<OpenDoor>>) -> T) -> T {

@@ -6,6 +6,7 @@
 //! ```
 
 mod access_log;
+mod again;
 mod ca;
 mod causes;
 mod certificates;
@@ -30,6 +31,7 @@ use std::{
 use tokio::sync::mpsc;
 
 pub use access_log::{AccessLog, AccessLogFormat};
+pub use again::{MirrorOutcome, RetryCause};
 pub use ca::{AuthorityRole, CaMetrics, CertificateRefusal, ReviewOutcome};
 pub use causes::with_causes;
 pub use certificates::{CertificateMetrics, CertificateOutcome};
@@ -80,6 +82,16 @@ impl Telemetry {
     /// Counts a response of an upstream before its last one, which its client does not get.
     pub fn dropped_informational(&self) {
         self.0.metrics.dropped_informational();
+    }
+
+    /// Counts that a request is sent again.
+    pub fn retried(&self, cause: RetryCause) {
+        self.0.metrics.again().retried(cause);
+    }
+
+    /// Counts what became of a copy of a request.
+    pub fn mirrored(&self, outcome: MirrorOutcome) {
+        self.0.metrics.again().mirrored(outcome);
     }
 
     /// Counts a connection or a request as ended and writes its line.

@@ -47,7 +47,7 @@ pub use error::{Refused, TlsCause, TlsError};
 pub use established::{Established, Peer};
 pub use expected::Expected;
 pub use handshake::{accept, connect};
-pub use hello::{Hello, hello};
+pub use hello::{Hello, ServerName, hello, server_name};
 pub use identities::Identities;
 pub use pem::{InvalidPem, read_certificates, write_certificates};
 pub use pinned::{CaEndpoint, InvalidBundle};

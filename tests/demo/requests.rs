@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Answer, Family, Object, WebSocket, wait};
+use harness::{Answer, Family, Http2, Object, WebSocket, wait};
 use serde_json::json;
 
 use crate::{
-    shop::{CHAT, OFFERS, Shop},
+    shop::{CHAT, OFFERS, PRICES, Shop},
     table::Seen,
 };
 
@@ -91,6 +91,35 @@ pub(crate) fn web_socket(shop: &mut Shop) -> Seen {
     }
 }
 
+pub(crate) fn grpc(shop: &mut Shop) -> Seen {
+    shop.lab.manifests().apply(&methods());
+    let client = wait::until_some(wait::PATIENCE, "the route of calls", || {
+        let client = Http2::open(shop.web.connect(PRICES.at(Family::V4, 80)).ok()?)?;
+        let refused = client.call("/shop.Prices/Set")?;
+        (refused.grpc_status() == Some(UNIMPLEMENTED)).then_some(client)
+    });
+    let mut counts = BTreeMap::<String, usize>::new();
+    for answer in (0..REQUESTS).filter_map(|_| client.call("/shop.Prices/Get")) {
+        if answer.grpc_status() == Some("0")
+            && let Some(pod) = answer.headers.get("server").and_then(|pod| pod.to_str().ok())
+        {
+            *counts.entry(pod.to_owned()).or_default() += 1;
+        }
+    }
+    let each = shop.prices.each_ref().map(|(pod, server)| {
+        let name = pod.object().name();
+        let calls = counts.get(name).copied().unwrap_or_default();
+        format!("{name} {calls} on {} connection", server.accepted())
+    });
+    Seen {
+        what: format!(
+            "{REQUESTS} calls on one connection: {}; Set is status {UNIMPLEMENTED}",
+            each.join(", ")
+        ),
+        as_promised: counts.len() == 2 && counts.values().sum::<usize>() == REQUESTS,
+    }
+}
+
 /// Asks the service `offers` from the pod `web`.
 fn ask(shop: &Shop, target: &str, headers: &str) -> Option<Answer> {
     let stream = shop.web.connect(OFFERS.at(Family::V4, 80)).ok()?;
@@ -139,3 +168,21 @@ fn route() -> Object {
         },
     }))
 }
+
+fn methods() -> Object {
+    Object::new(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GRPCRoute",
+        "metadata": { "namespace": "shop", "name": "prices" },
+        "spec": {
+            "parentRefs": [{ "group": "", "kind": "Service", "name": "prices", "port": 80 }],
+            "rules": [{
+                "matches": [{ "method": { "service": "shop.Prices", "method": "Get" } }],
+                "backendRefs": [{ "name": "prices", "port": 80 }],
+            }],
+        },
+    }))
+}
+
+/// What gRPC answers for a method that nobody serves.
+const UNIMPLEMENTED: &str = "12";

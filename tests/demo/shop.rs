@@ -14,6 +14,7 @@ pub(crate) struct Shop {
     /// The stable version and the canary.
     pub(crate) offers: [(Pod, Server); 2],
     pub(crate) chat: (Pod, Server),
+    pub(crate) prices: [(Pod, Server); 2],
     pub(crate) ca: Ca,
     nodes: [Node; 2],
     pub(crate) lab: Lab,
@@ -31,11 +32,15 @@ pub(crate) const OFFERS: Addresses = Addresses::service(12);
 /// The service `shop/chat`.
 pub(crate) const CHAT: Addresses = Addresses::service(14);
 
+/// The service `shop/prices`, of gRPC.
+pub(crate) const PRICES: Addresses = Addresses::service(15);
+
 /// The services of requests, all on port 80; `offers-canary` is the next version of `offers`.
-const REQUESTED: [(&str, Addresses); 3] = [
-    ("offers", OFFERS),
-    ("offers-canary", Addresses::service(13)),
-    ("chat", CHAT),
+const REQUESTED: [(&str, &str, Addresses); 4] = [
+    ("offers", "http", OFFERS),
+    ("offers-canary", "http", Addresses::service(13)),
+    ("chat", "http", CHAT),
+    ("prices", "grpc", PRICES),
 ];
 
 /// The port of `stock`, of the service and of the pod.
@@ -53,9 +58,9 @@ impl Shop {
             .apply(&Object::service("shop/cart", CART, "cart").port("main", 80, 8080));
         lab.manifests()
             .apply(&Object::service("shop/stock", STOCK, "stock").port("banner", STOCK_PORT, STOCK_PORT));
-        for (name, addresses) in REQUESTED {
+        for (name, port, addresses) in REQUESTED {
             let service = Object::service(&format!("shop/{name}"), addresses, name);
-            lab.manifests().apply(&service.port("http", 80, 8080));
+            lab.manifests().apply(&service.port(port, 80, 8080));
         }
         // Whether an agent may be there is known of pods behind services, and of these ranges.
         let ranges = [
@@ -85,9 +90,14 @@ impl Shop {
         };
         let offers = [(0, "offers"), (1, "offers-canary")].map(|(node, name)| serve(&nodes[node], name, App::HttpWho));
         let chat = serve(&nodes[1], "chat", App::WebSocket);
+        let prices = [(0, "prices-0"), (1, "prices-1")].map(|(node, name)| {
+            let pod = nodes[node].pod(&format!("shop/{name}")).label("app", "prices").start();
+            let server = pod.serve(8080, App::Http2Mirror);
+            (pod, server)
+        });
         agents.iter_mut().for_each(Agent::wait_ready);
 
-        println!("Two nodes stand, with an agent on each and a CA for both, eight pods, and five services:");
+        println!("Two nodes stand, with an agent on each and a CA for both, ten pods, and six services:");
         for (node, pod) in [
             (1, &web),
             (1, &carts[0].0),
@@ -97,10 +107,12 @@ impl Shop {
             (1, &offers[0].0),
             (2, &offers[1].0),
             (2, &chat.0),
+            (1, &prices[0].0),
+            (2, &prices[1].0),
         ] {
             println!("   node-{node}  {:13} {}", pod.object().name(), pod.addresses().v4);
         }
-        let requested = REQUESTED.map(|(name, addresses)| (name, addresses, 80));
+        let requested = REQUESTED.map(|(name, _, addresses)| (name, addresses, 80));
         for (name, addresses, port) in [("cart", CART, 80), ("stock", STOCK, STOCK_PORT)]
             .into_iter()
             .chain(requested)
@@ -114,6 +126,7 @@ impl Shop {
             stock: (stock, server),
             offers,
             chat,
+            prices,
             ca,
             nodes,
             lab,
@@ -259,7 +272,7 @@ impl Shop {
 }
 
 /// How many pods [`Shop::open`] starts.
-const PODS: usize = 8;
+const PODS: usize = 10;
 
 /// On a busy machine each step of the CA and its agents takes its time.
 const CERTIFIED: Duration = Duration::from_secs(60);

@@ -22,7 +22,7 @@ pub(crate) struct Step {
     pub(crate) run: fn(&mut Shop) -> Seen,
 }
 
-pub(crate) const STEPS: [Step; 16] = [
+pub(crate) const STEPS: [Step; 17] = [
     Step {
         title: "before the label",
         why: "The pods reach each other as the network has it; nobody plays kube-proxy here, so services do not exist.",
@@ -82,6 +82,11 @@ pub(crate) const STEPS: [Step; 16] = [
         title: "a WebSocket",
         why: "web opens a WebSocket to chat on node-2 and says a thousand things; each comes back.",
         run: requests::web_socket,
+    },
+    Step {
+        title: "calls of gRPC",
+        why: "web calls prices, of one pod on each node, on one connection; a GRPCRoute lets through one method of it.",
+        run: requests::grpc,
     },
     Step {
         title: "cut by a policy",

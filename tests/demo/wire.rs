@@ -37,7 +37,12 @@ impl Wire {
         let nodes = shop.nodes().each_ref().map(|node| &**node.netns());
         // A node has a link for each of its pods, and only these two pods speak here. The underlay's bridge has no address, so
         // that all passes by its ports.
-        let silent = shop.carts.iter().chain(&shop.offers).chain([&shop.chat]);
+        let silent = shop
+            .carts
+            .iter()
+            .chain(&shop.offers)
+            .chain(&shop.prices)
+            .chain([&shop.chat]);
         let others: Vec<_> = silent.map(|(pod, _)| pod.link()).chain(["br0"]).collect();
         let places: [(&str, &Netns); 5] = [
             ("web", shop.web.netns()),

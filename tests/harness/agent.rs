@@ -1,7 +1,7 @@
 //! The agent of a node: a real process, started, killed and asked.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
@@ -159,6 +159,11 @@ impl Agent {
         (self.launch.clone(), status)
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits until it has ended.
     pub fn wait_end(&mut self, deadline: Duration) -> ExitStatus {
         wait::until_some(deadline, "the agent's end", || {
@@ -166,8 +171,8 @@ impl Agent {
         })
     }
 
-    /// The descriptors it holds.
-    pub fn descriptors(&self) -> usize {
+    /// How many descriptors of each kind it holds.
+    pub fn descriptors(&self) -> BTreeMap<String, usize> {
         kernel::descriptors(self.pid())
     }
 

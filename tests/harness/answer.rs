@@ -21,8 +21,13 @@ pub struct Answer {
 impl Answer {
     /// Asks a service called `web` for a target, and reads the whole answer; `headers` are lines.
     pub fn to(stream: &TcpStream, target: &str, headers: &str) -> Option<Self> {
+        Self::of(stream, "web", target, headers)
+    }
+
+    /// Asks a host for a target, and reads the whole answer; `headers` are lines.
+    pub fn of(stream: &TcpStream, host: &str, target: &str, headers: &str) -> Option<Self> {
         let mut writer = stream;
-        write!(writer, "GET {target} HTTP/1.1\r\nHost: web\r\n{headers}\r\n").ok()?;
+        write!(writer, "GET {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").ok()?;
         let mut reader = BufReader::with_capacity(1, stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -1,7 +1,7 @@
 //! A real API server on a real etcd, without nodes: up in seconds, with nothing in it but what its clients write.
 
 use std::{
-    fmt, fs,
+    fs,
     io::Write as _,
     net::{IpAddr, Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
@@ -18,7 +18,11 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Netns, Outcome, skip, sweep, wait};
+use crate::{
+    Netns, Outcome,
+    peer::{self, NotThere},
+    skip, sweep, wait,
+};
 
 /// A running API server with its etcd. Dropped, both are killed and their files removed.
 #[derive(Debug)]
@@ -31,10 +35,6 @@ pub struct ApiServer {
     folder: TempDir,
     netns: Option<Arc<Netns>>,
 }
-
-/// Why there is no API server: its programs were never built.
-#[derive(Debug)]
-pub struct NotBuilt(Vec<&'static str>);
 
 /// A daemon and its process.
 #[derive(Debug)]
@@ -49,16 +49,12 @@ impl ApiServer {
     /// Starts one on loopback, and waits until it is ready.
     ///
     /// A test without one ends by `let Ok(api) = ApiServer::start() else { skip!("…") }`, or [`crate::api_server!`].
-    pub fn start() -> Result<Self, NotBuilt> {
+    pub fn start() -> Result<Self, NotThere> {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), None)
     }
 
-    pub(crate) fn start_at(address: IpAddr, netns: Option<Arc<Netns>>) -> Result<Self, NotBuilt> {
-        let programs = Programs::cached().expect("there is a cache folder");
-        let absent = programs.absent(&Program::API).expect("the pins can be read");
-        if !absent.is_empty() {
-            return Err(NotBuilt(absent.into_iter().map(Program::name).collect()));
-        }
+    pub(crate) fn start_at(address: IpAddr, netns: Option<Arc<Netns>>) -> Result<Self, NotThere> {
+        let programs = peer::built(&Program::API)?;
         sweep::leftovers();
         // A port that was free a moment ago may be another's by the time it is listened at.
         let attempts = (0..ATTEMPTS).find_map(|_| Self::attempt(&programs, address, netns.clone()));
@@ -191,14 +187,6 @@ impl Drop for ApiServer {
     }
 }
 
-// === impl NotBuilt ===
-
-impl fmt::Display for NotBuilt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not built: {} (`cargo xtask setup` does)", self.0.join(", "))
-    }
-}
-
 // === impl Running ===
 
 impl Running {
@@ -242,10 +230,7 @@ macro_rules! api_server {
         $crate::api_server!($crate::ApiServer::start())
     };
     ($started:expr) => {
-        match $started {
-            Ok(api) => api,
-            Err(reason) => $crate::skip!("{reason}"),
-        }
+        $crate::or_skip!($started)
     };
 }
 

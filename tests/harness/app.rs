@@ -40,12 +40,23 @@ pub enum App {
     Stall,
     /// HTTP/1.1 with keep-alive: 1 KiB for each request.
     Http,
-    /// HTTP/1.1 with keep-alive: each request's head is the body of its response.
+    /// HTTP/1.1 with keep-alive: each request's head is the body of its response; the header `server` is the pod's name.
     HttpMirror,
     /// HTTP/1.1 with keep-alive: the pod's name is the body of each response.
     HttpWho,
+    /// HTTP/1.1: half of each response's body comes, and then nothing.
+    HttpHalf,
+    /// HTTP/1.1 and 2: the body of each request is that of its response, whose length is told where the request's was, or
+    /// the pod's name where it has none; the header `x-asked` tells method, target and version.
+    HttpEcho,
+    /// HTTP/1.1: the body of a response comes without end.
+    HttpFlood,
     /// A WebSocket (RFC 6455): each text is sent back behind the pod's name and a blank.
     WebSocket,
+    /// HTTP/2: each request's target and headers are the body of its response, which is of its content type and ends with
+    /// the trailer `grpc-status: 0`; its header `server` is the pod's name. A stream that asks for a WebSocket (RFC 8441)
+    /// gets one as of [`App::WebSocket`].
+    Http2Mirror,
 }
 
 /// A running application. Dropped, its sockets close.

@@ -1,6 +1,11 @@
 //! What the kernel holds, by its own lists.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use agent_common::{
     MeshId, NodeSettings, PodFlags, PodSettings,
@@ -118,11 +123,16 @@ pub(crate) fn know_mesh(pins: &Path, id: MeshId) {
         .expect("the node's settings can be written");
 }
 
-/// The descriptors of a process.
-pub(crate) fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .map(Iterator::count)
-        .unwrap_or_default()
+/// How many descriptors of each kind a process has: without inodes, all sockets are one.
+pub(crate) fn descriptors(pid: u32) -> BTreeMap<String, usize> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut kinds = BTreeMap::new();
+    for target in open.filter_map(|entry| fs::read_link(entry.path()).ok()) {
+        let target = target.to_string_lossy();
+        let kind = target.split(":[").next().unwrap_or(&target);
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    kinds
 }
 
 /// The network namespaces, by inode, which a process holds open by a descriptor.

@@ -15,7 +15,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Addresses, ApiServer, Manifests, Netns, Node, api_server::NotBuilt, skip, sweep};
+use crate::{Addresses, ApiServer, Manifests, Netns, Node, peer::NotThere, skip, sweep};
 
 /// An underlay of its own, without a link to the host: nothing of one lab reaches another.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Lab {
     }
 
     /// Starts an API server on the underlay, where every node reaches it and nothing else of this machine does.
-    pub fn api_server(&self) -> Result<ApiServer, NotBuilt> {
+    pub fn api_server(&self) -> Result<ApiServer, NotThere> {
         let address = Addresses::underlay();
         self.shared.underlay.ip(&format!(
             "link set lo up\naddress replace {}/16 dev br0\naddress replace {}/64 dev br0 nodad\n",

@@ -197,6 +197,13 @@ impl Object {
         self.value["metadata"]["name"].as_str().expect("each object has a name")
     }
 
+    /// `namespace/name`.
+    pub fn full_name(&self) -> String {
+        let metadata = &self.value["metadata"];
+        let parts = [&metadata["namespace"], &metadata["name"]];
+        parts.map(|part| part.as_str().unwrap_or_default()).join("/")
+    }
+
     /// The object as the API writes it.
     pub fn value(&self) -> &Value {
         &self.value

@@ -11,6 +11,17 @@ macro_rules! skip {
     }};
 }
 
+/// The value, or the end of the calling test with the error as the reason.
+#[macro_export]
+macro_rules! or_skip {
+    ($value:expr) => {
+        match $value {
+            Ok(value) => value,
+            Err(reason) => $crate::skip!("{reason}"),
+        }
+    };
+}
+
 /// Says that the running test is skipped, past the capturing of libtest.
 pub fn say_skipped(reason: &str) {
     tell(&format!("SKIP {}: {reason}", current_test()));

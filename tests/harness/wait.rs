@@ -33,7 +33,16 @@ pub fn holds(period: Duration, what: impl fmt::Display, mut condition: impl FnMu
     }
 }
 
+/// Does a thing until it was done in time once, and panics when it never was: the machine may delay a try, what waits by
+/// itself is late in each.
+pub fn in_time(limit: Duration, mut took: impl FnMut() -> Duration) {
+    let tries: Vec<_> = (0..TRIES).map(|_| took()).take_while(|took| *took > limit).collect();
+    assert!(tries.len() < TRIES, "each try took more than {limit:?}: {tries:?}");
+}
+
 /// How long anything may take that has no bound of its own.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+const TRIES: usize = 5;
 
 const PAUSE: Duration = Duration::from_millis(3);

@@ -108,7 +108,7 @@ impl Bench {
             self.only.clone()
         };
         let loads = if self.load.is_empty() {
-            Load::usual().collect()
+            Load::ALL.to_vec()
         } else {
             self.load.clone()
         };

@@ -25,7 +25,14 @@ impl Ci {
     pub(crate) fn run(self) -> Result<()> {
         let mut timing = Timing::default();
         timing.step("setup", || {
-            setup::ensure(&[Need::Build, Need::Test, Need::Cluster, Need::Ci])
+            setup::ensure(&[
+                Need::Build,
+                Need::Test,
+                Need::Clients,
+                Need::Cluster,
+                Need::Conformance,
+                Need::Ci,
+            ])
         })?;
         timing.step("fmt", || {
             process::run(process::cargo().args(["fmt", "--all", "--check"]))
@@ -42,11 +49,12 @@ impl Ci {
         timing.step("doc", || process::run(&mut doc()))?;
         let tally = test::run(&mut timing, &Test::all(), SkipList::Binding)?;
         fuzz::check(&mut timing)?;
-        let on_kubernetes = cluster::run(&mut timing)?;
+        let (on_kubernetes, conformance) = cluster::run(&mut timing)?;
         let kernels = kernels::run(&mut timing, &Kernels::all())?;
         println!("{timing}");
         println!("{tally}");
         println!("on Kubernetes: {on_kubernetes}");
+        println!("{conformance}");
         println!("{kernels}");
         Ok(())
     }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use cluster::Cluster as TwoNodes;
 
+use self::conformance::Results;
 use crate::{
     test::{Tally, Test},
     timing::Timing,
@@ -46,16 +47,17 @@ struct Name {
     name: String,
 }
 
-/// Brings a cluster of its own up, runs all tests on it, and takes it down, as before a merge.
-pub(crate) fn run(timing: &mut Timing) -> Result<Tally> {
+/// Brings a cluster of its own up, runs all tests on it and the Gateway API's suite, and takes it down, as before a merge.
+pub(crate) fn run(timing: &mut Timing) -> Result<(Tally, Results)> {
     let name = Name { name: "ci".to_owned() };
     let cluster = name.cluster()?;
     timing.step("cluster up", || up::start(&mut Timing::default(), &cluster, false))?;
-    let tally = timing
+    let results = timing
         .step("cluster load", || load::load(&mut Timing::default(), &name, &load::ALL))
-        .and_then(|()| timing.step("cluster test", || check::tests(&name, &Test::all())));
+        .and_then(|()| timing.step("cluster test", || check::tests(&name, &Test::all())))
+        .and_then(|tally| Ok((tally, conformance::check(timing, &cluster)?)));
     timing.step("cluster down", || cluster.down())?;
-    tally
+    results
 }
 
 // === impl Cluster ===

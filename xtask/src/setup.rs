@@ -8,6 +8,7 @@ mod built;
 mod envoy;
 mod go;
 mod packages;
+mod python;
 mod toolchain;
 
 use anyhow::{Result, bail};
@@ -45,6 +46,8 @@ pub(crate) enum Need {
     Cluster,
     /// The conformance suite of the Gateway API.
     Conformance,
+    /// Clients of others, for the tests.
+    Clients,
     /// The checks that run before a merge.
     Ci,
 }
@@ -67,8 +70,16 @@ impl Setup {
     }
 }
 
-/// Sets up what `needs` are for, or fails with the commands that a person must run.
+/// Sets up what `needs` are for, or fails with the commands that a person must run; then says by what kernel programs are
+/// built.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    bring(needs)?;
+    println!("setup: all there, eBPF programs are built by {}", Toolchain::find()?);
+    Ok(())
+}
+
+/// Sets up what `needs` are for, and says nothing where all is there.
+pub(crate) fn bring(needs: &[Need]) -> Result<()> {
     let absent = packages::absent(needs);
     let mut missing = packages::install(&absent)?;
     if missing.is_empty() {
@@ -87,6 +98,10 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         if needs.contains(&Need::Conformance) {
             go::ensure(&Program::CONFORMANCE)?;
         }
+        if needs.contains(&Need::Clients) {
+            go::ensure(&Program::CLIENTS)?;
+            python::ensure()?;
+        }
     }
     if needs.contains(&Need::Test) || needs.contains(&Need::Bench) {
         missing.extend(bpffs::ensure()?);
@@ -94,7 +109,6 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if !missing.is_empty() {
         bail!("{}", instructions(&missing));
     }
-    println!("setup: all there, eBPF programs are built by {}", Toolchain::find()?);
     Ok(())
 }
 

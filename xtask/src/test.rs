@@ -50,6 +50,10 @@ pub(crate) enum SkipList {
 impl Test {
     pub(crate) fn run(self) -> Result<()> {
         setup::ensure(&[Need::Build, Need::Test, Need::Api])?;
+        // Their tests skip aloud where they cannot be had.
+        if let Err(error) = setup::bring(&[Need::Clients]) {
+            println!("setup: no clients of others: {error:#}");
+        }
         let mut timing = Timing::default();
         let tally = run(&mut timing, &self, SkipList::Advisory)?;
         println!("{timing}");

@@ -55,6 +55,23 @@ async fn readiness_is_what_the_agent_says() {
 }
 
 #[tokio::test]
+async fn an_agent_that_waits_is_alive_and_not_ready() {
+    let admin = Admin::bind_port(any_port()).await.unwrap();
+    let address = admin.address().unwrap();
+    let ask = async |path| exchange(TcpStream::connect(address).await.unwrap(), path).await;
+    let work = async { (ask("GET /livez").await, ask("GET /readyz").await) };
+
+    let (life, readiness) = admin.during("no mesh yet", work).await;
+
+    assert!(life.starts_with("HTTP/1.1 200 OK\r\n"), "{life}");
+    assert!(
+        readiness.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+        "{readiness}"
+    );
+    assert!(readiness.ends_with("no mesh yet\n"), "{readiness}");
+}
+
+#[tokio::test]
 async fn the_port_neither_shows_nor_cuts_connections() {
     let agent = Agent::start(Readiness::Ready).await;
 
@@ -162,9 +179,9 @@ async fn a_socket_is_replaced_only_where_nobody_answers() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("agent.sock");
     drop(StdUnixListener::bind(&path).unwrap());
-    let replaced = Admin::bind(any_port(), path.clone()).await.unwrap();
+    let replaced = bind(path.clone()).await.unwrap();
 
-    let second = Admin::bind(any_port(), path.clone()).await;
+    let second = bind(path.clone()).await;
 
     assert!(
         matches!(second, Err(AdminError::Socket(RootSocketError::Taken { .. }))),
@@ -181,7 +198,7 @@ async fn what_is_no_socket_is_left_alone() {
     let path = folder.path().join("agent.sock");
     fs::write(&path, "precious").unwrap();
 
-    let bound = Admin::bind(any_port(), path.clone()).await;
+    let bound = bind(path.clone()).await;
 
     assert!(
         matches!(bound, Err(AdminError::Socket(RootSocketError::Socket { .. }))),
@@ -210,7 +227,7 @@ impl Agent {
     async fn start(readiness: Readiness) -> Self {
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("run/agent.sock");
-        let admin = Admin::bind(any_port(), socket.clone()).await.unwrap();
+        let admin = bind(socket.clone()).await.unwrap();
         let address = admin.address().unwrap();
         let (requests, questions) = mpsc::channel(1);
         let answering = tokio::spawn(answer_all(readiness, questions));
@@ -236,6 +253,11 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// Both places.
+async fn bind(socket: PathBuf) -> Result<Admin, AdminError> {
+    Admin::bind_port(any_port()).await?.with_socket(socket)
 }
 
 /// The rest of an agent whose one connection is 7.

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::mpsc,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -54,8 +54,10 @@ pub(super) fn run(config: &AgentConfig) -> anyhow::Result<()> {
 async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot take signals")?;
     let store = keep::open(config.state_path());
+    let admin = Admin::bind_port(config.admin).await?;
+    let follow = Source::follow(config.source(), &config.node, store.as_ref());
     let source = tokio::select! {
-        source = Source::follow(config.source(), &config.node, store.as_ref()) => source?,
+        source = admin.during("the mesh was not read yet", follow) => source?,
         signal = signals.next() => {
             tracing::info!(signal, "Agent ends before it knew the mesh");
             return Ok(());
@@ -64,7 +66,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     let mesh = source.mesh.clone();
     let mut source_ends = pin!(source::end_of(source.updates()));
     // Before anything of the kernel or on disk is touched: the socket says whether this node's agent runs already.
-    let admin = Admin::bind(config.admin, config.socket_path()).await?;
+    let admin = admin.with_socket(config.socket_path())?;
     if let Some(store) = store {
         keep::start(store, source.updates()).context("cannot start the thread that keeps the mesh")?;
     }
@@ -133,6 +135,7 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     }
 
     answers.stage = Stage::Draining;
+    let end = Instant::now() + config.proxy.drain;
     // While what is open goes on, so does all else: the next agent of this node does not start before this one has ended.
     let mut over = pin!(timeout(
         config.proxy.drain.saturating_sub(LAST),
@@ -153,7 +156,9 @@ async fn serve(config: &AgentConfig) -> anyhow::Result<()> {
     cni.stop();
     capture.stop(&mut doors, &answers.proxy).await;
     doors.close_dns();
-    let mut drained = pin!(answers.proxy.drain(config.proxy.drain.min(LAST)));
+    let last = config.proxy.drain.min(LAST);
+    let patience = end.saturating_duration_since(Instant::now() + last);
+    let mut drained = pin!(answers.proxy.drain(last, patience.min(config.proxy.connect_timeout)));
     loop {
         tokio::select! {
             () = &mut drained => break,

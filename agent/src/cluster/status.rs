@@ -1,5 +1,5 @@
-//! What is written into policies and routes for their authors: whether they are accepted, and what they name that is not
-//! there (GEP-713, and `status.parents` of routes).
+//! What is written into policies, routes and the MeshConfig for their authors: whether they are accepted, and what they name
+//! that is not there (GEP-713, and `status.parents` of routes).
 //!
 //! ```text
 //! policies ─decode─▶ findings ─┐
@@ -11,6 +11,7 @@
 
 mod caller;
 mod judge;
+mod mesh_config;
 mod routes;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -33,6 +34,7 @@ use serde_json::{Value as Json, json};
 use self::{
     caller::Caller,
     judge::{Written as WrittenPolicy, judge},
+    mesh_config::{WrittenMeshConfig, judge_mesh_configs},
     routes::{WrittenRoute, judge_routes},
 };
 use super::{
@@ -45,7 +47,7 @@ use super::{
 };
 use crate::model::ObjectName;
 
-/// The policies and routes of a cluster and what they are about, followed.
+/// The policies, the routes and the MeshConfig of a cluster and what they are about, followed.
 #[derive(Clone, Debug)]
 pub struct FollowedPolicies {
     server: ApiServer,
@@ -53,9 +55,10 @@ pub struct FollowedPolicies {
     services: Collection<Arc<Service>>,
     callers: Vec<Collection<Vec<Caller>>>,
     routes: [(Kind, Collection<WrittenRoute>); 4],
+    mesh_configs: Collection<WrittenMeshConfig>,
 }
 
-/// What the author of a policy or a route is to be told.
+/// What the author of a policy, a route or the MeshConfig is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusVerdict {
     key: Key,
@@ -102,15 +105,25 @@ impl FollowedPolicies {
             services: Collection::follow(Api::all(client.clone()), all(), service),
             callers,
             routes: ROUTES.map(|kind| (kind, routes(server, kind))),
+            mesh_configs: mesh_configs(server),
             server: server.clone(),
         }
     }
 
-    /// What every policy and route is to be told; nothing of either before all that they are about was told once.
+    /// What every policy and route and the MeshConfig is to be told; nothing of each before all that they are about was told
+    /// once.
     pub fn verdicts(&mut self) -> Vec<StatusVerdict> {
         let of_policies = self.of_policies().unwrap_or_default();
         let of_routes = self.of_routes().unwrap_or_default();
-        [of_policies, of_routes].concat()
+        let of_mesh_configs = self.of_mesh_configs().unwrap_or_default();
+        [of_policies, of_routes, of_mesh_configs].concat()
+    }
+
+    fn of_mesh_configs(&mut self) -> Option<Vec<StatusVerdict>> {
+        let written = self.mesh_configs.now();
+        written
+            .complete
+            .then(|| judge_mesh_configs(&written.objects, Timestamp::now()))
     }
 
     fn of_routes(&mut self) -> Option<Vec<StatusVerdict>> {
@@ -176,10 +189,11 @@ impl FollowedPolicies {
             () = http.changed() => {}
             () = tls.changed() => {}
             () = tcp.changed() => {}
+            () = self.mesh_configs.changed() => {}
         }
     }
 
-    /// Writes a verdict, if the policy is as it was judged. Says none where it stands there already.
+    /// Writes a verdict, if the object is as it was judged. Says none where it stands there already.
     ///
     /// # Errors
     ///
@@ -194,8 +208,11 @@ impl FollowedPolicies {
         else {
             return Ok(None);
         };
-        let api =
-            Api::<DynamicObject>::namespaced_with(self.server.client.clone(), &key.name.namespace, &resource(key.kind));
+        let (client, resource) = (self.server.client.clone(), resource(key.kind));
+        let api: Api<DynamicObject> = match key.kind.is_namespaced() {
+            true => Api::namespaced_with(client, &key.name.namespace, &resource),
+            false => Api::all_with(client, &resource),
+        };
         let patch = json!({ "metadata": { "resourceVersion": version }, "status": wanted });
         match api
             .patch_status(&key.name.name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -216,7 +233,7 @@ impl FollowedPolicies {
 // === impl StatusVerdict ===
 
 impl StatusVerdict {
-    /// The policy or route, for people.
+    /// The object, for people.
     pub fn object(&self) -> String {
         self.key.to_string()
     }
@@ -241,6 +258,13 @@ fn routes(server: &ApiServer, kind: Kind) -> Collection<WrittenRoute> {
     })
 }
 
+fn mesh_configs(server: &ApiServer) -> Collection<WrittenMeshConfig> {
+    let api = Api::<DynamicObject>::all_with(server.client.clone(), &resource(Kind::MeshConfig));
+    Collection::follow(api, watcher::Config::default(), |object| {
+        Some(WrittenMeshConfig::new(object))
+    })
+}
+
 fn resource(kind: Kind) -> ApiResource {
     let (group, version) = kind.api_version().split_once('/').unwrap_or(("", kind.api_version()));
     ApiResource {
@@ -259,7 +283,7 @@ fn service(manifest: ServiceManifest) -> Option<Arc<Service>> {
     convert::service(manifest, &name, &mut Findings::default()).map(Arc::new)
 }
 
-/// The kinds that have a status.
+/// The policies and routes that have a status.
 const POLICIES: [Kind; 2] = [Kind::AuthenticationPolicy, Kind::AuthorizationPolicy];
 const ROUTES: [Kind; 4] = [Kind::GrpcRoute, Kind::HttpRoute, Kind::TlsRoute, Kind::TcpRoute];
 const NOT_FOUND: u16 = 404;

@@ -131,7 +131,7 @@ impl Duties {
                         failed = true;
                         tracing::warn!(
                             error = with_causes(&error),
-                            "The author of a policy or route is not told"
+                            "The author of a policy, a route or the MeshConfig is not told"
                         );
                     }
                 }
@@ -147,7 +147,7 @@ impl Duties {
     }
 }
 
-/// Says of each policy and route that is not accepted so, once.
+/// Says of each object that is not accepted so, once.
 #[derive(Debug, Default)]
 struct Refused(BTreeSet<String>);
 

@@ -199,6 +199,43 @@ async fn routes_are_told_whether_they_decide_also_when_their_kind_comes_later() 
     running.abort();
 }
 
+#[tokio::test]
+async fn the_mesh_config_is_told_whether_it_holds_and_where_it_does_not() {
+    let api = harness::api_server!();
+    let server = client(&api).await;
+    // The kind as a later version has it, whose values this one does not know.
+    let [.., kind] = CRDS;
+    let later = kind.replace("- Deny\n", "- Deny\n                - Audit\n");
+    assert_ne!(later, kind);
+    api.apply(&later);
+    let served = || api.kubectl(&["get", "meshconfigs"]).code == Some(0);
+    until("the kind", served).await;
+    let write = |egress: &str| {
+        api.apply(&format!(
+            "{{apiVersion: mesh.weft.dev/v1alpha1, kind: MeshConfig, metadata: {{name: default}}, spec: {{egress: {egress}}}}}"
+        ));
+    };
+    let told = |field: &str| {
+        let path = format!("--output=jsonpath={{.status.conditions[?(@.type==\"Accepted\")][{field}]}}");
+        api.kubectl(&["get", "meshconfig", "default", &path]).stdout
+    };
+    let reason = || told("'status','reason','observedGeneration'");
+    write("Deny");
+    let mut leader = controller(&server, "leader");
+    let running = tokio::spawn(async move { leader.run().await });
+    until("an accepted one", || reason() == "True Accepted 1").await;
+    write("Audit");
+    until("a refused one", || reason() == "False Invalid 2").await;
+    let message = told("'message'");
+    assert!(
+        message.starts_with("spec.egress: ") && message.contains("`Audit`"),
+        "{message}"
+    );
+    write("Allow");
+    until("a mended one", || reason() == "True Accepted 3").await;
+    running.abort();
+}
+
 /// What is installed, as far as the controller needs it, and agents on two nodes.
 const OBJECTS: [&str; 4] = [
     include_str!("../../../deploy/namespace.yaml"),

@@ -18,6 +18,7 @@ mod header;
 mod location;
 mod path;
 mod pattern;
+mod patterns;
 mod rule;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -65,6 +65,8 @@ pub enum TcpState {
 pub enum Listing {
     /// All but listeners.
     Connections,
+    /// Those that have answered a SYN and were not answered yet.
+    Handshakes,
     /// Listeners.
     Listeners,
 }
@@ -160,6 +162,7 @@ impl Listing {
     fn states(self) -> StateFlags {
         match self {
             Self::Connections => StateFlags::all() - StateFlags::LISTEN,
+            Self::Handshakes => StateFlags::SYN_RECV,
             Self::Listeners => StateFlags::LISTEN,
         }
     }

@@ -4,9 +4,11 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    os::fd::AsFd,
 };
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
+use tokio::net::TcpStream;
 
 use super::{
     Family, Mark, NetError, NetNs, Sysctl,
@@ -94,6 +96,18 @@ pub fn listen(
     socket.set_reuse_address(true).map_err(NetError::call("SO_REUSEADDR"))?;
     socket.listen(queue.0).map_err(NetError::call("listen"))?;
     Ok(socket.into())
+}
+
+/// Accepts whoever is first in the queue at this moment, whether the runtime has been told or not. Needs a tokio runtime.
+pub fn accept_queued(listener: &impl AsFd) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    let (socket, client) = match SockRef::from(listener).accept() {
+        Ok(accepted) => accepted,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    socket.set_nonblocking(true)?;
+    let client = client.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some((TcpStream::from_std(socket.into())?, client)))
 }
 
 /// Keeps IPv4 out of an IPv6 socket: both families have a listener of their own.

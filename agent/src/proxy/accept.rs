@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use agent_common::mark::OURS;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::spawn_local,
@@ -26,7 +27,7 @@ use super::{
     stream::ResetOnDrop,
 };
 use crate::{
-    net::{self, Liveness},
+    net::{self, ListedSocket, Listing, Liveness, Mark, NetNs},
     telemetry::{Denied, Direction, Peer, Proof, Report},
 };
 
@@ -69,15 +70,29 @@ pub(super) fn arrive(lane: &Rc<Lane>, connection: InTransit) {
 
 impl Listener {
     /// Accepts until it is told to stop, then what is queued, then closes.
+    ///
+    /// Nobody new is sent here when it is told to. Closing resets whom the queue holds (`inet_csk_listen_stop`, 6.18), and
+    /// whose handshake is under way when that ends.
     pub(super) async fn accept_until(mut self, stop: CancellationToken, door: Arc<OpenDoor>, lane: Rc<Lane>) {
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             self.take(accepted, &door, &lane).await;
         }
-        // Clients whose handshake is under way are not in the queue yet; nobody new is sent here any more.
         let end = Instant::now() + LONGEST_FAREWELL;
-        while let Ok(accepted) = timeout(LAST_HANDSHAKE, self.listener.accept()).await {
+        while Instant::now() < end {
+            match timeout(LAST_HANDSHAKE, self.listener.accept()).await {
+                Ok(accepted) => self.take(accepted, &door, &lane).await,
+                Err(_elapsed) if shakes_hands(&door.netns) => {}
+                Err(_elapsed) => break,
+            }
+        }
+        // On a busy machine somebody comes between the last look and this one.
+        for _ in 0..MOST_QUEUED {
+            let Some(accepted) = net::accept_queued(&self.listener).transpose() else {
+                return;
+            };
+            let has_failed = accepted.is_err();
             self.take(accepted, &door, &lane).await;
-            if Instant::now() > end {
+            if has_failed && Instant::now() > end {
                 return;
             }
         }
@@ -194,6 +209,18 @@ fn serve(lane: &Rc<Lane>, captured: Captured) {
     };
 }
 
+/// Whether a client of the agent's listeners in this namespace has yet to answer their SYN-ACK.
+fn shakes_hands(netns: &NetNs) -> bool {
+    let is_ours = |socket: &ListedSocket| socket.mark.is_some_and(|Mark(mark)| mark & OURS != 0);
+    match ListedSocket::list(netns, Listing::Handshakes) {
+        Ok(handshakes) => handshakes.iter().any(is_ours),
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "Handshakes cannot be listed");
+            false
+        }
+    }
+}
+
 /// Whether descriptors or memory ran out: the connection stays queued and accept would fail again at once.
 fn exhausted(error: &io::Error) -> bool {
     matches!(
@@ -206,9 +233,12 @@ fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// How long a handshake of this cluster may take; local ones take microseconds.
+/// How long it is waited for the next client before it is looked whether there is one: handshakes here take microseconds.
 const LAST_HANDSHAKE: Duration = Duration::from_millis(50);
-/// How long a listener that is still given connections stays open.
-const LONGEST_FAREWELL: Duration = Duration::from_millis(500);
+/// How long a listener stays open that is still given connections, or handshakes that do not end: longer than until a lost
+/// SYN-ACK is sent again.
+const LONGEST_FAREWELL: Duration = Duration::from_millis(1500);
+/// As many as a queue holds.
+const MOST_QUEUED: usize = 4096;
 /// How long a listener waits when descriptors have run out.
 const BREATHER: Duration = Duration::from_millis(10);

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -11,7 +10,7 @@ use std::{
 use super::{
     affinity::{Sticky, StickyKey},
     captured::Arrival,
-    route::Route,
+    route::{Route, random},
 };
 use crate::{
     model::{Affinity, Candidates, ObjectName},
@@ -143,8 +142,7 @@ impl<'a> Bond<'a> {
 ///
 /// Counted under the lock under which it was chosen: of connections that come at once each sees the others.
 fn choose(candidates: &Candidates, tried: &[SocketAddr], troubled: &[SocketAddr], loads: &Loads) -> Option<Picked> {
-    // Keyed anew by the operating system's randomness once per thread, and counted up with each use.
-    let random = RandomState::new().hash_one(());
+    let random = random();
     let mut counts = loads.lock();
     let load = |address: SocketAddr| counts.get(&address).copied().unwrap_or_default();
     let untroubled = || {

@@ -6,6 +6,7 @@
 
 mod detecting;
 mod learnt;
+mod named;
 mod sniff;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -19,9 +20,13 @@ pub use self::sniff::{MOST, Sniffed, sniff, version as version_of};
 pub(super) use self::{
     detecting::{Detecting, Raced},
     learnt::{Learnt, Memory, PortKey},
+    named::server_name,
 };
 use super::identify::Identified;
-use crate::model::{AppProtocol, Mesh};
+use crate::{
+    model::{AppProtocol, Mesh},
+    tls,
+};
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +46,14 @@ pub enum HttpVersion {
     Two,
 }
 
-// === impl Protocol ===
+// === impl HttpVersion ===
 
-impl Protocol {
-    /// What a connection is that speaks this version of HTTP: the requests of HTTP/2 are not looked into, its bytes pass.
-    pub(super) fn of(version: HttpVersion) -> Self {
-        match version {
-            HttpVersion::One => Self::Http(version),
-            HttpVersion::Two => Self::Opaque,
+impl HttpVersion {
+    /// How agents pass its requests on: in the version that the client speaks.
+    pub(super) fn between_agents(self) -> tls::Protocol {
+        match self {
+            Self::One => tls::Protocol::Http1,
+            Self::Two => tls::Protocol::Http2,
         }
     }
 }
@@ -97,7 +102,7 @@ async fn listen(stream: &TcpStream, held: &[u8]) -> Protocol {
     let mut unclear_since: Option<Instant> = None;
     loop {
         match sniff(peeked.bytes()) {
-            Sniffed::Http(version) => return Protocol::of(version),
+            Sniffed::Http(version) => return Protocol::Http(version),
             Sniffed::Opaque => return Protocol::Opaque,
             Sniffed::Unclear if !peeked.bytes().is_empty() => {
                 let since = *unclear_since.get_or_insert_with(Instant::now);

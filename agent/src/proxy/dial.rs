@@ -1,6 +1,7 @@
 //! How an address of another node is reached: by mutual TLS where an agent answers, else in plaintext, where that may be.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// An address of another node, and who must be there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Remote {
     pub(super) address: SocketAddr,
     pub(super) expected: Expected,
@@ -54,6 +55,15 @@ pub(super) enum Line {
     },
     /// A new connection to its agent that carries HTTP.
     Requests(Box<Secured>),
+}
+
+/// Why there is no connection to a [`Remote`].
+#[derive(Clone, Copy, Debug)]
+enum NotDialled {
+    /// It is refused, or nobody is there.
+    Refused(Denied),
+    /// An agent was there, and broke off before the handshake was done: most often because it ends.
+    BrokenOff(Denied),
 }
 
 /// A connection to another agent after its handshake.
@@ -93,13 +103,39 @@ impl Remote {
     fn may_come_back(&self, denied: Denied) -> bool {
         (denied == Denied::PeerNotInMesh && self.met) || (denied == Denied::UpstreamRefused && self.strict)
     }
+
+    /// The same where an agent was seen to be there: from here on the pod is not reached in plaintext.
+    fn seen(&self) -> Self {
+        Self {
+            strict: true,
+            met: true,
+            ..self.clone()
+        }
+    }
+}
+
+// === impl NotDialled ===
+
+impl NotDialled {
+    fn denied(self) -> Denied {
+        match self {
+            Self::Refused(denied) | Self::BrokenOff(denied) => denied,
+        }
+    }
+}
+
+impl From<Denied> for NotDialled {
+    fn from(denied: Denied) -> Self {
+        Self::Refused(denied)
+    }
 }
 
 /// Connects to the remote address; for streams of bytes a connection that waits is taken.
 ///
 /// Connections for HTTP wait in a pool of their own, which was looked into before.
 ///
-/// The agent of a pod that is known to be in the mesh is waited for while it is being replaced.
+/// The agent of a pod that is known to be in the mesh is waited for while it is being replaced. One that breaks off before
+/// the handshake is done, so before anything of the client was said, is asked again.
 pub(super) async fn dial(
     remote: &Remote,
     protocol: Protocol,
@@ -109,18 +145,35 @@ pub(super) async fn dial(
     // The time for all of it must not be over first: the reason would be lost.
     let end = Instant::now() + lane.shared.settings.connect_timeout * 4 / 5;
     let mut pause = SHORTEST_PAUSE;
+    let mut remote = Cow::Borrowed(remote);
+    let mut broken_off = 0;
     loop {
-        match dial_once(remote, protocol, source, lane).await {
-            Err(denied) if remote.may_come_back(denied) && Instant::now() + pause < end => {
-                sleep(pause).await;
-                pause = LONGEST_PAUSE.min(pause * 2);
+        let refused = match dial_once(&remote, protocol, source, lane).await {
+            Ok(line) => return Ok(line),
+            Err(refused) => refused,
+        };
+        let again = match refused {
+            NotDialled::Refused(denied) => remote.may_come_back(denied),
+            NotDialled::BrokenOff(_) => {
+                broken_off += 1;
+                remote = Cow::Owned(remote.seen());
+                broken_off <= MOST_BROKEN_OFF
             }
-            dialled => return dialled,
+        };
+        if !again || Instant::now() + pause >= end {
+            return Err(refused.denied());
         }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 
-async fn dial_once(remote: &Remote, protocol: Protocol, source: &Arc<OpenDoor>, lane: &Lane) -> Result<Line, Denied> {
+async fn dial_once(
+    remote: &Remote,
+    protocol: Protocol,
+    source: &Arc<OpenDoor>,
+    lane: &Lane,
+) -> Result<Line, NotDialled> {
     let waiting = match protocol {
         Protocol::Tcp => lane.pool.take(source, remote.address, &remote.expected, lane),
         Protocol::Http1 | Protocol::Http2 => None,
@@ -158,7 +211,7 @@ async fn dial_once(remote: &Remote, protocol: Protocol, source: &Arc<OpenDoor>, 
                 Protocol::Http1 | Protocol::Http2 => Line::Requests(Box::new(secured)),
             })
         }
-        Spoken::No | Spoken::Unknown if remote.strict => Err(Denied::PeerNotInMesh),
+        Spoken::No | Spoken::Unknown if remote.strict => Err(Denied::PeerNotInMesh.into()),
         Spoken::No | Spoken::Unknown => Ok(Line::Plaintext(ResetOnDrop::new(stream))),
     }
 }
@@ -184,7 +237,7 @@ async fn shake_hands(
     protocol: Protocol,
     source: &Arc<OpenDoor>,
     lane: &Lane,
-) -> Result<Secured, Denied> {
+) -> Result<Secured, NotDialled> {
     // Whatever goes wrong, the peer is not to take it for the orderly end of a connection.
     let stream = ResetOnDrop::new(stream);
     let uid = &source.pod.uid;
@@ -203,7 +256,10 @@ async fn shake_hands(
         .await
         .map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, address = %remote.address, "TLS handshake failed");
-            error.denied()
+            match error.broke_off() {
+                true => NotDialled::BrokenOff(error.denied()),
+                false => NotDialled::Refused(error.denied()),
+            }
         })?;
     lane.shared.telemetry.shook_hands(TlsSide::Client, established.resumed);
     lane.shared.met.insert(&established.peer.uid);
@@ -219,3 +275,5 @@ fn is_pods(ip: IpAddr, mesh: &Mesh) -> bool {
 /// Between two looks whether an agent is back: each may be a connection that the application sees end.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often in a row an agent may break off: one that does so again and again has its reasons, as a full table.
+const MOST_BROKEN_OFF: usize = 3;

@@ -25,7 +25,7 @@ use super::{
     capacity::{CHUNK, LaneLoad},
     captured::InTransit,
     door::OpenDoor,
-    http::{Legs, Paces},
+    http::{Legs, Mirrors, Paces},
     live::Registry,
     pool::Pool,
 };
@@ -68,6 +68,8 @@ pub(super) enum Letter {
     StopAccepting(oneshot::Sender<()>),
     /// Say when no connection is left.
     WhenEmpty(oneshot::Sender<()>),
+    /// Say when each connection that is left was answered by its upstream, and whether that was to be waited for.
+    WhenAnswered(oneshot::Sender<bool>),
     /// Cut all connections.
     CutAll(Denied),
     /// Cut all connections and end.
@@ -105,6 +107,8 @@ pub(super) struct Lane {
     pub(super) legs: Legs,
     /// Connections whose requests are served.
     pub(super) paces: Paces,
+    /// Copies of requests under way.
+    pub(super) mirrors: Mirrors,
     /// Cancelled when the agent drains: connections between agents end with their streams then.
     pub(super) stopping: CancellationToken,
     others: Vec<Post>,
@@ -281,6 +285,12 @@ impl Lane {
                         let _ = done.send(());
                     });
                 }
+                Letter::WhenAnswered(done) => {
+                    let registry = self.registry.clone();
+                    spawn_local(async move {
+                        let _ = done.send(registry.answered().await);
+                    });
+                }
                 Letter::CutAll(denied) => self.registry.cut_all(denied),
                 Letter::End => break,
             }
@@ -346,6 +356,7 @@ fn start_lane(
             pool: Pool::default(),
             legs: Legs::default(),
             paces: Paces::default(),
+            mirrors: Mirrors::default(),
             stopping: CancellationToken::new(),
             others,
         });

@@ -1,12 +1,14 @@
 //! What is known of an open connection, from its accept to its report. All of it stays on one lane: no locks.
 
 mod registry;
+mod told;
+mod tracked;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
     future::{Future, poll_fn},
     net::SocketAddr,
-    ops::{Deref, DerefMut},
+    ops::DerefMut,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -14,7 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-pub(super) use self::registry::Registry;
+pub(super) use self::{registry::Registry, tracked::Tracked};
 use super::{
     Shared,
     authorise::{Ground, Judgement},
@@ -25,10 +27,7 @@ use super::{
 };
 use crate::{
     model::{Identity, Mesh, ObjectName},
-    telemetry::{
-        ConnectionId, Denied, Direction, LiveConnection, LiveRequest, Peer, Phase, Proof, Report, RequestReport,
-        Security, Telemetry,
-    },
+    telemetry::{ConnectionId, Denied, Direction, Peer, Phase, RequestReport, Security},
 };
 
 /// An open connection, or a request on one.
@@ -66,15 +65,6 @@ pub(super) struct Live {
 struct Identities {
     source: Option<Identity>,
     destination: Option<Identity>,
-}
-
-/// Keeps a connection registered; its end is the report.
-#[derive(Debug)]
-pub(super) struct Tracked {
-    live: Rc<Live>,
-    registry: Rc<Registry>,
-    telemetry: Telemetry,
-    reported: bool,
 }
 
 // === impl Lane ===
@@ -273,116 +263,6 @@ impl Live {
             }
         }
     }
-
-    fn show(&self) -> LiveConnection {
-        let destination = self.destination.borrow();
-        let identities = self.identities.borrow();
-        let shown = |name: Option<&ObjectName>| name.map(ObjectName::to_string);
-        LiveConnection {
-            id: self.id,
-            direction: self.direction.get(),
-            phase: self.phase(),
-            source: self.source,
-            source_pod: shown(self.source_pod.borrow().as_ref()),
-            original_destination: self.original_destination,
-            service: shown(self.service.get()),
-            destination: destination.as_ref().map(|peer| peer.address),
-            destination_pod: shown(destination.as_ref().and_then(|peer| peer.pod.as_ref())),
-            security: self.security.get(),
-            source_identity: identities.source.as_ref().map(Identity::to_string),
-            destination_identity: identities.destination.as_ref().map(Identity::to_string),
-            policy: self.judgement.borrow().policy.as_ref().map(|policy| policy.to_string()),
-            age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
-            bytes_sent: self.sent.get(),
-            bytes_received: self.received.get(),
-            request: self.request.borrow().as_deref().map(LiveRequest::of),
-        }
-    }
-
-    fn report(&self) -> Report {
-        Report {
-            direction: self.direction.get(),
-            source: Peer {
-                address: self.source,
-                pod: self.source_pod.borrow().clone(),
-            },
-            original_destination: self.original_destination,
-            service: self.service.get().cloned(),
-            destination: self.destination.borrow().clone(),
-            opened: self.opened,
-            connect_time: self.connect_time.get(),
-            duration: self.accepted.elapsed(),
-            bytes_sent: self.sent.get(),
-            bytes_received: self.received.get(),
-            denied: self.denied.get(),
-            proof: self.proof(),
-            request: self.request.take(),
-        }
-    }
-
-    fn proof(&self) -> Proof {
-        let Identities { source, destination } = self.identities.take();
-        let Judgement {
-            denied: _,
-            generation,
-            policy,
-            audited,
-        } = self.judgement.take();
-        Proof {
-            security: self.security.get(),
-            source_identity: source,
-            destination_identity: destination,
-            mesh_generation: generation,
-            policy,
-            audited,
-        }
-    }
-}
-
-// === impl Tracked ===
-
-impl Deref for Tracked {
-    type Target = Live;
-
-    fn deref(&self) -> &Live {
-        &self.live
-    }
-}
-
-impl Tracked {
-    /// Notes that the upstream has answered, by when the direction is known.
-    pub(super) fn connected(&self) {
-        if self.live.connect_time.get().is_some() {
-            return;
-        }
-        self.live.connect_time.set(Some(self.live.accepted.elapsed()));
-        self.telemetry.opened(self.live.direction.get());
-    }
-
-    /// What is known of it, for who outlives this guard.
-    pub(super) fn live(&self) -> &Rc<Live> {
-        &self.live
-    }
-
-    /// Ends without a report: it was no connection of an application.
-    pub(super) fn forget(mut self) {
-        self.reported = false;
-    }
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        let mut open = self.registry.open.borrow_mut();
-        open.remove(&self.live.id);
-        if open.is_empty() {
-            open.shrink_to(KEPT_CAPACITY);
-        }
-        self.registry.ended.notify_waiters();
-        drop(open);
-        if self.reported {
-            self.telemetry.closed(self.live.report());
-        }
-    }
 }
 
 fn wait_for_cut(denied: Option<Denied>, task: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<Denied> {
@@ -395,6 +275,3 @@ fn wait_for_cut(denied: Option<Denied>, task: &RefCell<Option<Waker>>, cx: &Cont
     }
     Poll::Pending
 }
-
-/// How large the table of a lane without connections may stay.
-const KEPT_CAPACITY: usize = 1024;

@@ -74,7 +74,7 @@ impl<'a> Opener<'a> {
 
     /// What a client speaks that must speak HTTP.
     pub(super) async fn protocol(&self) -> Protocol {
-        Protocol::of(detect::version(self.client, &self.early).await)
+        Protocol::Http(detect::version(self.client, &self.early).await)
     }
 
     /// Opens a stream, and passes on what the client says until the server answers, [`MOST_EARLY`] at most.

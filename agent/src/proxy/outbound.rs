@@ -17,7 +17,7 @@ use super::{
     lane::Lane,
     live::{Live, Tracked},
     open::{NotOpened, OpenStream, Opener},
-    route::{Route, route},
+    route::{Route, route, ruled},
     stream::ResetOnDrop,
     wire::Header,
 };
@@ -74,12 +74,17 @@ async fn begin(stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc
         None => PortKey::Address(arrival.destination.0),
     };
     let detecting = Detecting::new(declared, port, &lane.shared.spoken);
-    let known = detecting.before_dialling(&stream, &[]).await;
+    let own = route(&permit, Protocol::Opaque);
+    let ruled = ruled(&own, &stream, arrival, &mesh).await?;
+    let known = match &ruled {
+        // TCPRoutes and TLSRoutes are about bytes, whatever they are.
+        Some(_) => Some(Protocol::Opaque),
+        None => detecting.before_dialling(&stream, &[]).await,
+    };
     if let Some(Protocol::Http(version)) = known {
         return Ok(Begun::Requests(Client::boxed(stream, Vec::new(), version)));
     }
-    let route = route(&permit, Protocol::Opaque);
-
+    let route = ruled.unwrap_or(own);
     let outgoing = Outgoing {
         arrival,
         service,
@@ -150,6 +155,7 @@ enum Reached {
 /// An authorised connection on its way to an endpoint.
 pub(super) struct Outgoing<'a> {
     pub(super) arrival: &'a Arrival,
+    /// That the client asked for.
     pub(super) service: Option<ObjectName>,
     pub(super) permit: Permit<'a>,
     pub(super) mesh: Arc<Mesh>,
@@ -214,7 +220,7 @@ impl Outgoing<'_> {
             let picked = balance::pick(route, self.arrival, &tried, &self.lane.shared.loads)
                 .map_err(|none| failure.unwrap_or(none))?;
             let address = picked.address;
-            match self.reach(picked, opener).await {
+            match self.reach(picked, route.service(), opener).await {
                 Ok(reached) => return Ok(reached),
                 Err(denied) if tried.len() < RETRIES && elsewhere(denied) => {
                     self.live.leave_endpoint();
@@ -228,14 +234,19 @@ impl Outgoing<'_> {
 
     /// Reaches the endpoint that was picked, unless it gets no bytes: a pod of this node whose own port is declared as HTTP,
     /// whatever is declared of the way to it.
-    async fn reach(&self, picked: Picked, opener: &mut Opener<'_>) -> Result<Raced<(Reached, Kept)>, Denied> {
+    async fn reach(
+        &self,
+        picked: Picked,
+        serving: Option<&ObjectName>,
+        opener: &mut Opener<'_>,
+    ) -> Result<Raced<(Reached, Kept)>, Denied> {
         let address = picked.address;
         let endpoint = self.mesh.endpoint_at(address);
         self.live.picked(Peer {
             address,
             pod: endpoint.and_then(|it| it.pod.as_ref()).map(|(_, name)| name.clone()),
         });
-        let through = self.through(address).await?;
+        let through = self.through(address, serving).await?;
         if let Through::Lease(_) = through
             && detect::at(address, &self.mesh) == Declared::Http
             && let Protocol::Http(version) = opener.protocol().await
@@ -262,14 +273,16 @@ impl Outgoing<'_> {
     }
 
     /// How an address is reached: an enrolled pod of this node in one pass, whoever the endpoint's slice says it is.
-    pub(super) async fn through(&self, address: SocketAddr) -> Result<Through, Denied> {
+    ///
+    /// `serving` is the service of which it is an endpoint.
+    pub(super) async fn through(&self, address: SocketAddr, serving: Option<&ObjectName>) -> Result<Through, Denied> {
         let shared = &self.lane.shared;
         let door = match self.mesh.pod_at(address.ip()).filter(|pod| pod.enrolled()) {
             Some(pod) => shared.door_soon(&pod.uid).await,
             None => None,
         };
         let Some(door) = door else {
-            let remote = Remote::new(address, self.service.as_ref(), &self.mesh, self.lane);
+            let remote = Remote::new(address, serving, &self.mesh, self.lane);
             return Ok(Through::Network(remote));
         };
         authorise::local(&self.permit, &door, address.port(), self.live, shared)?;

@@ -1,9 +1,19 @@
 //! Step six: which endpoints come into question.
 
+mod draw;
+mod stream;
+
 use std::net::SocketAddr;
 
+pub(super) use self::{
+    draw::{draw, random},
+    stream::ruled,
+};
 use super::{authorise::Permit, detect::Protocol};
-use crate::model::{Affinity, Candidates, Destination, ObjectName};
+use crate::{
+    model::{Affinity, Backend, Candidates, Destination, Family, Mesh, ObjectName, RouteRule},
+    telemetry::Denied,
+};
 
 /// Where a connection may go.
 #[derive(Debug)]
@@ -41,6 +51,26 @@ impl Route {
                 affinity: service.affinity,
             }),
         }
+    }
+
+    /// To the endpoints of a rule's backend, for a client that has dialled `destination`.
+    pub(super) fn of_backend(
+        backend: &Backend,
+        rule: &RouteRule,
+        destination: SocketAddr,
+        mesh: &Mesh,
+    ) -> Result<Self, Denied> {
+        let backend = match backend {
+            Backend::Resolved(backend) => backend,
+            Backend::Unresolved(reason) => {
+                tracing::debug!(%reason, route = %rule.route, "A request or a connection has no backend");
+                return Err(Denied::BackendNotResolved);
+            }
+        };
+        let wanted = mesh.backend(&backend.service, backend.port, Family::of(destination.ip()));
+        wanted
+            .and_then(|wanted| Self::of_service(&wanted, backend.port))
+            .ok_or(Denied::BackendNotResolved)
     }
 
     /// The service whose endpoints come into question.

@@ -64,14 +64,15 @@ pub(super) async fn serve(captured: Captured, first: Vec<u8>, tracked: Tracked, 
         Ok(established) => established,
         Err(denied) => return tracked.deny(denied),
     };
-    match established.protocol {
-        Protocol::Tcp => {}
-        Protocol::Http1 => {
-            let secured = Secured { stream, established };
-            // Apart: an open connection does not keep the room of streams.
-            return drop(spawn_local(http::serve_agent(secured, arrival, tracked, lane)));
-        }
-        Protocol::Http2 => return tracked.deny(Denied::ProtocolViolation),
+    let requests = match established.protocol {
+        Protocol::Tcp => None,
+        Protocol::Http1 => Some(HttpVersion::One),
+        Protocol::Http2 => Some(HttpVersion::Two),
+    };
+    if let Some(version) = requests {
+        let secured = Secured { stream, established };
+        // Apart: an open connection does not keep the room of streams.
+        return drop(spawn_local(http::serve_agent(secured, version, arrival, tracked, lane)));
     }
     let mut carrier = Box::new(Carrier::new(stream, established, Role::Server, lane.next_id()));
     let mut tracked = Some(tracked);
@@ -188,22 +189,17 @@ async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> 
             answered.or_else(|error| error.denied().map_or(Ok(()), Err))?;
             let (app, kept) = match app {
                 Some(app) => app,
-                None => match detect::Protocol::of(version(&mut carrier, &mut early, &mut heard, lane).await?) {
-                    detect::Protocol::Opaque => {
-                        let identified = identify::told(arrival, client);
-                        inbound::to_app(identified, live, lane).await?
-                    }
-                    detect::Protocol::Http(version) => {
-                        return Ok(Carries::Requests(Box::new(RequestStream {
-                            carrier,
-                            early,
-                            heard,
-                            version,
-                            client,
-                            service,
-                        })));
-                    }
-                },
+                None => {
+                    let version = version(&mut carrier, &mut early, &mut heard, lane).await?;
+                    return Ok(Carries::Requests(Box::new(RequestStream {
+                        carrier,
+                        early,
+                        heard,
+                        version,
+                        client,
+                        service,
+                    })));
+                }
             };
             Ok(Carries::Bytes(Box::new(Joined {
                 ends: Ends::FromMesh { carrier, app, heard },

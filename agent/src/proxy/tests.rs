@@ -7,6 +7,7 @@ mod endpoints;
 mod ends;
 mod http;
 mod limits;
+mod routes;
 mod ways;
 
 use std::{

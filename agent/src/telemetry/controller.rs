@@ -48,12 +48,12 @@ impl ControllerMetrics {
         );
         registry.register(
             "weft_controller_statuses_written",
-            "Policies into which it was written what became of them",
+            "Policies, routes and MeshConfigs into which it was written what became of them",
             statuses,
         );
         registry.register(
             "weft_controller_policies_refused",
-            "Policies that are not accepted",
+            "Policies and MeshConfigs that are not accepted",
             refused_policies,
         );
         metrics
@@ -89,7 +89,7 @@ impl ControllerMetrics {
         self.statuses.get()
     }
 
-    /// Tells how many policies are not accepted.
+    /// Tells how many policies and MeshConfigs are not accepted.
     pub fn refused_policies(&self, policies: usize) {
         self.refused_policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
     }

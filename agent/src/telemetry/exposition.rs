@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 
 /// Every registered metric, to be read at any time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Exposition(Arc<Registry>);
 
 // === impl Exposition ===

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Denied, Direction, Fault, Report, requests::RequestMetrics};
+use super::{Denied, Direction, Fault, Report, again::AgainMetrics, requests::RequestMetrics};
 
 /// The metrics of connections: families, and what each connection touches of them, found once.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct ConnectionMetrics {
     inbound: WayMetrics,
     local: WayMetrics,
     requests: RequestMetrics,
+    again: AgainMetrics,
 }
 
 /// The families by direction.
@@ -108,6 +109,7 @@ impl ConnectionMetrics {
             inbound: ways.of(Direction::Inbound, &closed),
             local: ways.of(Direction::Local, &closed),
             requests: RequestMetrics::register(registry),
+            again: AgainMetrics::register(registry),
             closed,
         }
     }
@@ -123,6 +125,10 @@ impl ConnectionMetrics {
             HandshakeKind::Full
         };
         self.handshakes.get_or_create(&HandshakeLabels { side, kind }).inc();
+    }
+
+    pub(super) fn again(&self) -> &AgainMetrics {
+        &self.again
     }
 
     pub(super) fn dropped_informational(&self) {

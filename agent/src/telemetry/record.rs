@@ -52,6 +52,7 @@ struct RequestRecord {
     request_id: Option<String>,
     trace: Option<String>,
     response_ms: Option<f64>,
+    retries: u32,
     detail: Option<&'static str>,
 }
 
@@ -123,6 +124,7 @@ impl RequestRecord {
             id,
             trace,
             response_time,
+            retries,
             detail,
         } = request;
         Self {
@@ -135,6 +137,7 @@ impl RequestRecord {
             request_id: id.as_ref().map(text),
             trace: trace.as_ref().map(text),
             response_ms: response_time.map(milliseconds),
+            retries: *retries,
             detail: *detail,
         }
     }

@@ -64,6 +64,8 @@ pub struct RequestReport {
     pub trace: Option<HeaderValue>,
     /// From the request's head to the response's.
     pub response_time: Option<Duration>,
+    /// How often it was sent again because its route says so.
+    pub retries: u32,
     /// What exactly is wrong with a request that was refused.
     pub detail: Option<&'static str>,
 }

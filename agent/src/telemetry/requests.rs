@@ -253,6 +253,7 @@ mod tests {
                 id: None,
                 trace: None,
                 response_time: None,
+                retries: 0,
                 detail: None,
             })),
         }

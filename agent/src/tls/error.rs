@@ -112,6 +112,11 @@ pub struct TlsCause(pub(super) rustls::Error);
 // === impl TlsError ===
 
 impl TlsError {
+    /// Whether the connection broke off in the middle of the handshake: nobody has refused anything.
+    pub fn broke_off(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Closed)
+    }
+
     /// The reason as log, metric and `weft debug` name it.
     pub fn denied(&self) -> Denied {
         match self {

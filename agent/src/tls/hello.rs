@@ -1,7 +1,11 @@
-//! Whether the first bytes of a connection are a TLS ClientHello of another agent: one with a protocol of ours in ALPN.
+//! What the first bytes of a connection are: the TLS ClientHello of another agent, one with a protocol of ours in ALPN, or
+//! a stranger's for some server.
 //!
 //! A peer's bytes: everything is looked at with bounds, and nothing is believed.
 
+mod name;
+
+pub use self::name::{ServerName, server_name};
 use super::Protocol;
 
 /// What the first bytes of a connection are.
@@ -15,11 +19,11 @@ pub enum Hello {
     Ours,
 }
 
-/// Why reading stopped before the protocols were seen.
+/// Why reading stopped before what is looked for was seen.
 enum Stop {
-    /// The bytes are at their end, and what they begin may be ours.
+    /// The bytes are at their end, and what is looked for may come.
     Short,
-    /// It is no ClientHello, or none of ours.
+    /// It is no ClientHello, or has not what is looked for.
     Foreign,
 }
 
@@ -34,16 +38,21 @@ struct Fields<'a> {
 
 /// Tells what the first bytes of a connection are.
 pub fn hello(first: &[u8]) -> Hello {
-    match handshake_bytes(first).and_then(|(message, missing)| {
-        read(Fields {
-            bytes: &message,
-            missing,
-        })
-    }) {
+    match of_extension(first, EXTENSION_ALPN, protocols) {
         Ok(()) => Hello::Ours,
         Err(Stop::Short) => Hello::Incomplete,
         Err(Stop::Foreign) => Hello::Foreign,
     }
+}
+
+/// Reads the body of an extension of the ClientHello that the bytes begin.
+fn of_extension<T>(first: &[u8], kind: [u8; 2], read: impl FnOnce(&[u8]) -> Result<T, Stop>) -> Result<T, Stop> {
+    let (message, missing) = handshake_bytes(first)?;
+    let message = Fields {
+        bytes: &message,
+        missing,
+    };
+    read(extension(message, kind)?)
 }
 
 /// The handshake message that the records begin, as far as it is there, and what a missing byte of it means.
@@ -87,8 +96,8 @@ fn handshake_bytes(first: &[u8]) -> Result<(Vec<u8>, Missing), Stop> {
     }
 }
 
-/// Reads a ClientHello up to a protocol of ours.
-fn read(mut message: Fields<'_>) -> Result<(), Stop> {
+/// Reads a ClientHello up to the body of an extension.
+fn extension(mut message: Fields<'_>, wanted: [u8; 2]) -> Result<&[u8], Stop> {
     if message.take(1)? != [CLIENT_HELLO] {
         return Err(Stop::Foreign);
     }
@@ -99,26 +108,19 @@ fn read(mut message: Fields<'_>) -> Result<(), Stop> {
     let _compression = message.vector(1)?;
     let _extensions_length = message.take(2)?;
     loop {
-        // The message ends with the last extension: the end of it without ALPN is a foreign hello.
+        // The message ends with the last extension: the end of it without the wanted one is a foreign hello.
         let kind = message.take(2)?;
-        let is_alpn = kind == EXTENSION_ALPN;
+        let is_wanted = kind == wanted;
         let body = message.vector(2)?;
-        if is_alpn {
-            return protocols(body);
+        if is_wanted {
+            return Ok(body);
         }
     }
 }
 
 /// Looks for a protocol of ours in the body of the extension.
 fn protocols(body: &[u8]) -> Result<(), Stop> {
-    let mut extension = Fields {
-        bytes: body,
-        missing: || Stop::Foreign,
-    };
-    let mut names = Fields {
-        bytes: extension.vector(2)?,
-        missing: || Stop::Foreign,
-    };
+    let mut names = Fields::list(body)?;
     loop {
         if Protocol::of_alpn(names.vector(1)?).is_some() {
             return Ok(());
@@ -135,6 +137,18 @@ fn message_length(head: &[u8]) -> usize {
 // === impl Fields ===
 
 impl<'a> Fields<'a> {
+    /// The list that the body of an extension is. All of it is there: a byte that is missing is a length that lies.
+    fn list(body: &'a [u8]) -> Result<Self, Stop> {
+        let mut body = Self {
+            bytes: body,
+            missing: || Stop::Foreign,
+        };
+        Ok(Self {
+            bytes: body.vector(2)?,
+            missing: body.missing,
+        })
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], Stop> {
         let (field, rest) = self.bytes.split_at_checked(length).ok_or_else(self.missing)?;
         self.bytes = rest;

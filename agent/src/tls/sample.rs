@@ -126,3 +126,13 @@ impl SampleCa {
 pub(super) fn an_hour() -> Validity {
     Validity::starting(SystemTime::now(), Duration::from_secs(3600))
 }
+
+/// The ClientHello of a client that asks for this server and nothing else (RFC 8446, 4.1.2).
+pub(crate) fn mk_hello(server: &str) -> Vec<u8> {
+    let counted = |bytes: &[u8]| [&u16::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
+    let name = [&[0], &counted(server.as_bytes())[..]].concat();
+    let extension = [&[0, 0], &counted(&counted(&name))[..]].concat();
+    // A version, a random, no session, one cipher suite, no compression.
+    let fields = [&[3; 34][..], &[0, 0, 2, 0x13, 1, 1, 0], &counted(&extension)].concat();
+    [&[22, 3, 1][..], &counted(&[&[1, 0], &counted(&fields)[..]].concat())].concat()
+}

@@ -1,6 +1,6 @@
 //! Heads of requests as HTTP's library parses them: what could be read as two requests, or by two rules, is refused.
 
-use agent::proxy::bytes::{goes_on, judge};
+use agent::proxy::bytes::{goes_on, judge, judge_two};
 use http::{Request, Version, header};
 
 use crate::pieces::Pieces;
@@ -14,6 +14,7 @@ pub(crate) fn check(bytes: &[u8]) {
         return;
     };
     let Some(request) = request(&parsed) else { return };
+    check_two(&request);
     let judged = judge(&[&bytes[..end]], &request);
     let pieces: Vec<_> = Pieces::of(&bytes[..end]).collect();
     assert_eq!(judge(&pieces, &request), judged, "in pieces");
@@ -35,6 +36,23 @@ pub(crate) fn check(bytes: &[u8]) {
     assert!(all("host").count() <= 1);
     assert!(request.version() == Version::HTTP_10 || all("host").count() == 1);
     assert!(all("host").all(|field| !field.value.contains(&b'@')));
+    assert_ne!(request.method(), "CONNECT");
+}
+
+/// As if its fields had come by HTTP/2.
+fn check_two(request: &Request<()>) {
+    if let Err(malformed) = judge_two(request) {
+        return assert!(malformed.status().is_client_error() && !malformed.label().is_empty());
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (authority, host) = (request.uri().authority(), hosts.next());
+    assert!(authority.is_some() || host.is_some());
+    assert!(authority.is_none_or(|authority| !authority.as_str().contains('@')));
+    if let (Some(authority), Some(host)) = (authority, host) {
+        assert!(authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()));
+    }
+    assert!(hosts.next().is_none());
+    assert!(request.headers().get_all(header::CONTENT_LENGTH).iter().count() <= 1);
     assert_ne!(request.method(), "CONNECT");
 }
 

@@ -12,6 +12,7 @@ mod hop;
 mod option;
 mod pieces;
 mod request;
+mod server_name;
 mod sniff;
 mod token;
 mod told;
@@ -41,6 +42,8 @@ pub enum Target {
     Option,
     /// A request for a certificate.
     Request,
+    /// The first bytes of a client of TLS, of which its server is to be told.
+    ServerName,
     /// The first bytes of a client, of which HTTP is to be told.
     Sniff,
     /// A join token.
@@ -53,7 +56,7 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Client,
         Self::FramesOfClient,
         Self::FramesOfServer,
@@ -63,6 +66,7 @@ impl Target {
         Self::Hop,
         Self::Option,
         Self::Request,
+        Self::ServerName,
         Self::Sniff,
         Self::Token,
         Self::Told,
@@ -80,6 +84,7 @@ impl Target {
             Self::Hop => "hop",
             Self::Option => "option",
             Self::Request => "request",
+            Self::ServerName => "server-name",
             Self::Sniff => "sniff",
             Self::Token => "token",
             Self::Told => "told",
@@ -103,6 +108,7 @@ impl Target {
             Self::Hop => hop::check(bytes),
             Self::Option => option::check(bytes),
             Self::Request => request::check(bytes),
+            Self::ServerName => server_name::check(bytes),
             Self::Sniff => sniff::check(bytes),
             Self::Token => token::check(bytes),
             Self::Told => told::check(bytes),

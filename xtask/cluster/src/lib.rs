@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Module ── Programs          what is built, of which version, and where it lies in the cache
+//! Python                      packages of clients that tests run, and where they lie there
 //! Authority ── Credentials    who is who: certificates and kubeconfigs
 //! ControlPlane                etcd and kube-apiserver, alone or with what a cluster needs beside them
 //! Machine                     namespaces, a root and cgroups of their own, and daemons in them
@@ -25,6 +26,7 @@ mod network;
 mod node;
 mod pki;
 mod programs;
+mod python;
 mod root;
 
 pub use boot::{boot, first};
@@ -39,6 +41,33 @@ pub use network::{Site, Subnet};
 pub use node::Node;
 pub use pki::{Authority, Credentials, Names};
 pub use programs::{Program, Programs, cache};
+pub use python::Python;
+
+/// The tests for meshes that the conformance suite has, by its names.
+pub const CONFORMANCE_TESTS: [&str; 22] = [
+    "MeshBasic",
+    "MeshConsumerRoute",
+    "MeshFrontend",
+    "MeshFrontendHostname",
+    "MeshGRPCRouteWeight",
+    "MeshHTTPRoute303Redirect",
+    "MeshHTTPRoute307Redirect",
+    "MeshHTTPRoute308Redirect",
+    "MeshHTTPRouteBackendRequestHeaderModifier",
+    "MeshHTTPRouteMatching",
+    "MeshHTTPRouteNamedRule",
+    "MeshHTTPRouteQueryParamMatching",
+    "MeshHTTPRouteRedirectHostAndStatus",
+    "MeshHTTPRouteRedirectPath",
+    "MeshHTTPRouteRedirectPort",
+    "MeshHTTPRouteRequestHeaderModifier",
+    "MeshHTTPRouteRewritePath",
+    "MeshHTTPRouteSchemeRedirect",
+    "MeshHTTPRouteSimpleSameNamespace",
+    "MeshHTTPRouteWeight",
+    "MeshPorts",
+    "MeshTrafficSplit",
+];
 
 /// The image that holds a pod's namespaces open.
 pub const PAUSE_IMAGE: &str = "weft.dev/pause:1";

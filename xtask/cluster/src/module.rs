@@ -25,6 +25,10 @@ pub enum Module {
     Conformance,
     /// The application which that suite runs in its pods: Istio's echo.
     Echo,
+    /// The conformance suite of HTTP/2.
+    H2spec,
+    /// A client of gRPC.
+    Grpcurl,
 }
 
 /// A folder of a dependency which is kept beside a module's programs.
@@ -46,13 +50,15 @@ pub struct Version(String);
 
 impl Module {
     /// All of them; what is needed by most comes first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::Kubernetes,
         Self::Containerd,
         Self::Coredns,
         Self::Conformance,
         Self::Echo,
+        Self::H2spec,
+        Self::Grpcurl,
     ];
 
     /// Its name, which its folder bears.
@@ -64,6 +70,8 @@ impl Module {
             Self::Coredns => "coredns",
             Self::Conformance => "conformance",
             Self::Echo => "echo",
+            Self::H2spec => "h2spec",
+            Self::Grpcurl => "grpcurl",
         }
     }
 
@@ -80,7 +88,7 @@ impl Module {
     /// What is kept beside its programs.
     pub fn kept(self) -> Option<Kept> {
         match self {
-            Self::Etcd | Self::Kubernetes | Self::Containerd | Self::Coredns => None,
+            Self::Etcd | Self::Kubernetes | Self::Containerd | Self::Coredns | Self::H2spec | Self::Grpcurl => None,
             // The routes of the standard channel have fields that only the experimental one's definitions know.
             Self::Conformance => Some(Kept {
                 of: "sigs.k8s.io/gateway-api",
@@ -127,7 +135,13 @@ impl Module {
                     .into_iter()
                     .fold(stripped.to_owned(), |flags, flag| flags + &flag)
             }
-            Self::Etcd | Self::Containerd | Self::Coredns | Self::Conformance | Self::Echo => stripped.to_owned(),
+            Self::Etcd
+            | Self::Containerd
+            | Self::Coredns
+            | Self::Conformance
+            | Self::Echo
+            | Self::H2spec
+            | Self::Grpcurl => stripped.to_owned(),
         })
     }
 
@@ -147,6 +161,8 @@ impl Module {
             Self::Coredns => "github.com/coredns/coredns",
             Self::Conformance => "sigs.k8s.io/gateway-api/conformance",
             Self::Echo => "istio.io/istio",
+            Self::H2spec => "github.com/summerwind/h2spec",
+            Self::Grpcurl => "github.com/fullstorydev/grpcurl",
         }
     }
 

@@ -1,4 +1,4 @@
-//! The programs that a cluster is made of, and where their builds lie in the user's cache.
+//! The programs that a cluster is made of and those that tests run, and where their builds lie in the user's cache.
 
 use std::{env, path::PathBuf};
 
@@ -37,6 +37,10 @@ pub enum Program {
     EchoServer,
     /// The suite's application: what is run in its pods to ask.
     EchoClient,
+    /// A client that tries a server's HTTP/2 by the letter of its RFCs.
+    H2spec,
+    /// A client of gRPC.
+    Grpcurl,
 }
 
 /// Programs that are built.
@@ -69,9 +73,12 @@ impl Program {
     /// What an API server without nodes needs.
     pub const API: [Self; 3] = [Self::Etcd, Self::Apiserver, Self::Kubectl];
 
+    /// Clients of others that tests bring against the proxy.
+    pub const CLIENTS: [Self; 2] = [Self::H2spec, Self::Grpcurl];
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::CLUSTER.into_iter().chain(Self::CONFORMANCE)
+        Self::CLUSTER.into_iter().chain(Self::CONFORMANCE).chain(Self::CLIENTS)
     }
 
     /// The name of its file, by which others find it in PATH.
@@ -91,6 +98,8 @@ impl Program {
             Self::Conformance => "conformance.test",
             Self::EchoServer => "server",
             Self::EchoClient => "client",
+            Self::H2spec => "h2spec",
+            Self::Grpcurl => "grpcurl",
         }
     }
 
@@ -111,6 +120,8 @@ impl Program {
             Self::Conformance => "sigs.k8s.io/gateway-api/conformance",
             Self::EchoServer => "istio.io/istio/pkg/test/echo/cmd/server",
             Self::EchoClient => "istio.io/istio/pkg/test/echo/cmd/client",
+            Self::H2spec => "github.com/summerwind/h2spec/cmd/h2spec",
+            Self::Grpcurl => "github.com/fullstorydev/grpcurl/cmd/grpcurl",
         }
     }
 
@@ -128,6 +139,8 @@ impl Program {
             Self::Coredns => Module::Coredns,
             Self::Conformance => Module::Conformance,
             Self::EchoServer | Self::EchoClient => Module::Echo,
+            Self::H2spec => Module::H2spec,
+            Self::Grpcurl => Module::Grpcurl,
         }
     }
 }

@@ -91,11 +91,6 @@ impl Load {
         Self::Grpc,
     ];
 
-    /// What is measured where no load is named. HTTP/2 passes the agent as bytes: the proof that it serves requests fails.
-    pub(super) fn usual() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|load| load.layer() != Layer::Http2)
-    }
-
     /// What the proxies understand of it.
     pub(super) fn layer(self) -> Layer {
         match self {

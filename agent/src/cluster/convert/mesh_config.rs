@@ -11,6 +11,7 @@ use super::{
         names::Rule,
     },
     range,
+    status::MeshConfigStatus,
     written::{Cidr, Label, Subdomain},
 };
 use crate::model::{EgressMode, MeshConfig, MtlsMode};
@@ -25,11 +26,13 @@ use crate::model::{EgressMode, MeshConfig, MtlsMode};
     root = "MeshConfigManifest",
     plural = "meshconfigs",
     category = "weft",
+    status = "MeshConfigStatus",
     doc = "What holds for the whole mesh. Only the one that is named `default` is read.",
     validation = Rule::new("self.metadata.name == 'default'").message("only the MeshConfig named default is read"),
     printcolumn = r#"{"name": "TrustDomain", "type": "string", "jsonPath": ".spec.trustDomain"}"#,
     printcolumn = r#"{"name": "mTLS", "type": "string", "jsonPath": ".spec.mtls.mode"}"#,
     printcolumn = r#"{"name": "Egress", "type": "string", "jsonPath": ".spec.egress"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status", "description": "Whether it is understood"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 pub(crate) struct MeshConfigSpec {
@@ -82,7 +85,11 @@ const NAME: &str = "default";
 
 /// Reads a MeshConfig.
 pub(crate) fn mesh_config(manifest: MeshConfigManifest, findings: &mut Findings) -> Option<MeshConfig> {
-    let MeshConfigManifest { metadata, spec } = manifest;
+    let MeshConfigManifest {
+        metadata,
+        spec,
+        status: _,
+    } = manifest;
     let MeshConfigSpec {
         trust_domain,
         cluster_domain,

@@ -10,7 +10,7 @@ mod policy;
 mod reference;
 mod rule;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,10 @@ use self::{
     reference::{ParentRef, parents},
     rule::{GrpcRule, HttpRule, StreamRule},
 };
-use super::super::field::{Field, Findings};
+use super::super::{
+    field::{Field, Findings},
+    names::Rule,
+};
 use crate::model::{ObjectName, Route, RouteId, RouteKind, WrittenRule};
 
 /// A route of one kind.
@@ -115,6 +118,9 @@ fn route<R: Default>(
         let reason = "a Service's traffic is told by its address: hostnames have no effect in the mesh";
         findings.notice(Field::at("spec.hostnames"), reason);
     }
+    if kind == RouteKind::TlsRoute && !parents.is_empty() {
+        check_server_names(&server_names, findings);
+    }
     // As the API server fills it in: a rule for everything.
     let rules = rules.unwrap_or_else(|| vec![R::default()]);
     let field = Field::at("spec.rules");
@@ -132,6 +138,25 @@ fn route<R: Default>(
             .collect(),
     };
     findings.admit(route)
+}
+
+/// As the API server has it (GEP-2643): at least one, no addresses, and a wildcard for the first label only.
+fn check_server_names(names: &[Arc<str>], findings: &mut Findings) {
+    let field = Field::at("spec.hostnames");
+    if names.is_empty() {
+        findings.error(field.clone(), "a TLSRoute decides by server names, and has none");
+    }
+    for (index, name) in names.iter().enumerate() {
+        let field = field.index(index);
+        if name.parse::<IpAddr>().is_ok() {
+            findings.error(
+                field,
+                format!("`{name}` is an address, which no client names as its server (RFC 6066)"),
+            );
+        } else {
+            findings.accept(&field, Rule::Subdomain.check(name.strip_prefix("*.").unwrap_or(name)));
+        }
+    }
 }
 
 #[cfg(test)]

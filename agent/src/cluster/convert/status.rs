@@ -1,4 +1,5 @@
-//! The status of policies, as GEP-713 has it: for each target, who looked at the policy and what came of it.
+//! The status of policies, as GEP-713 has it: for each target, who looked at the policy and what came of it. And that of the
+//! MeshConfig, which has no target.
 //!
 //! The controller writes it; nothing here reads it.
 
@@ -14,6 +15,17 @@ pub(crate) struct PolicyStatus {
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub(crate) ancestors: Vec<PolicyAncestor>,
+}
+
+/// What became of the MeshConfig.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MeshConfigStatus {
+    /// What became of it.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub(crate) conditions: Vec<Condition>,
 }
 
 /// What became of a policy for one of its targets.

@@ -7,6 +7,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -53,10 +54,7 @@ impl Written {
             findings,
             generation,
             version,
-            // What cannot be read is written anew.
-            status: status
-                .and_then(|status| serde_json::from_value(status).ok())
-                .unwrap_or_default(),
+            status: as_written(status),
         }
     }
 }
@@ -81,6 +79,13 @@ pub(super) fn found_of(kind: Kind, object: DynamicObject) -> (Option<Object>, Ve
     }
     let object = decode(&Key { kind, name }, &json, Unknown::Passed, &mut findings);
     (object, findings.into_vec(), status)
+}
+
+/// A status as it stands in its object; what cannot be read is written anew.
+pub(super) fn as_written<S: Default + DeserializeOwned>(status: Option<Json>) -> S {
+    status
+        .and_then(|status| serde_json::from_value(status).ok())
+        .unwrap_or_default()
 }
 
 /// Judges all policies.
@@ -112,10 +117,7 @@ pub(super) fn judge(
             let found = [&policy.findings[..], checked.get(key).map_or(&[], Vec::as_slice)].concat();
             let warnings = warnings(policy, services, callers);
             let own = ancestors(key, policy, &found, &warnings);
-            let accepted = own.iter().all(|ancestor| {
-                let mut conditions = ancestor.conditions.iter();
-                conditions.all(|condition| condition.kind != ACCEPTED || condition.status == "True")
-            });
+            let accepted = own.iter().all(|ancestor| !refuses(&ancestor.conditions));
             let wanted = with_times(own, &policy.status, now);
             StatusVerdict {
                 key: key.clone(),
@@ -184,24 +186,6 @@ fn ancestor(
     warnings: &[String],
 ) -> PolicyAncestor {
     let found: Vec<&Finding> = found.iter().filter(|finding| concerns(finding)).collect();
-    let reason = found
-        .iter()
-        .map(|finding| reason(finding))
-        .max()
-        .unwrap_or(Reason::Accepted);
-    let told = found.iter().map(|finding| match finding.field.to_string() {
-        field if field.is_empty() => finding.reason.clone(),
-        field => format!("{field}: {}", finding.reason),
-    });
-    let told = told.collect::<Vec<_>>().join("; ");
-    let accepted = Condition {
-        kind: ACCEPTED.to_owned(),
-        status: if reason == Reason::Accepted { "True" } else { "False" }.to_owned(),
-        reason: reason.label().to_owned(),
-        message: cut(if told.is_empty() { "It holds".to_owned() } else { told }),
-        last_transition_time: String::new(),
-        observed_generation: policy.generation,
-    };
     let warned = (!warnings.is_empty()).then(|| Condition {
         kind: WARNED.to_owned(),
         status: "True".to_owned(),
@@ -213,11 +197,36 @@ fn ancestor(
     PolicyAncestor {
         ancestor_ref,
         controller_name: CONTROLLER.to_owned(),
-        conditions: [accepted].into_iter().chain(warned).collect(),
+        conditions: [accepted(&found, policy.generation)]
+            .into_iter()
+            .chain(warned)
+            .collect(),
     }
 }
 
-/// What a finding means for who has written the policy.
+/// Whether an object is accepted in which that was found, without the time.
+pub(super) fn accepted(found: &[&Finding], generation: Option<i64>) -> Condition {
+    let reason = found
+        .iter()
+        .map(|finding| reason(finding))
+        .max()
+        .unwrap_or(Reason::Accepted);
+    let told = found.iter().map(|finding| match finding.field.to_string() {
+        field if field.is_empty() => finding.reason.clone(),
+        field => format!("{field}: {}", finding.reason),
+    });
+    let told = told.collect::<Vec<_>>().join("; ");
+    Condition {
+        kind: ACCEPTED.to_owned(),
+        status: if reason == Reason::Accepted { "True" } else { "False" }.to_owned(),
+        reason: reason.label().to_owned(),
+        message: cut(if told.is_empty() { "It holds".to_owned() } else { told }),
+        last_transition_time: String::new(),
+        observed_generation: generation,
+    }
+}
+
+/// What a finding means for who has written the object.
 fn reason(finding: &Finding) -> Reason {
     let below = |field: &str| finding.field.steps().starts_with(Field::at(field).steps());
     match finding.severity {
@@ -285,6 +294,12 @@ pub(super) fn transition(condition: &Condition, known: &[Condition], now: Timest
         Some(same) => same.last_transition_time.clone(),
         None => now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     }
+}
+
+/// Whether one of the conditions says that it is not accepted.
+pub(super) fn refuses(conditions: &[Condition]) -> bool {
+    let mut conditions = conditions.iter();
+    conditions.any(|condition| condition.kind == ACCEPTED && condition.status != "True")
 }
 
 pub(super) fn cut(mut message: String) -> String {

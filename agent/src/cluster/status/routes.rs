@@ -13,7 +13,7 @@ use super::{
         objects::{Key, Kind, Object, Service},
     },
     StatusVerdict,
-    judge::{ACCEPTED, CONTROLLER, cut, found_of, transition},
+    judge::{ACCEPTED, CONTROLLER, cut, found_of, refuses, transition},
 };
 use crate::model::{
     self, BackendTarget, Bindings, ObjectName, Route, Severity, Unbound, UnresolvedBackend, resolve_backend,
@@ -137,10 +137,7 @@ pub(super) fn judge_routes(
     let bindings = Bindings::new(&routes, service_of(services));
     let verdict = |(key, route): (&Key, &WrittenRoute)| {
         let judged = route.judged(&bindings, services);
-        let accepted = judged
-            .iter()
-            .flat_map(|(_, conditions)| conditions)
-            .all(|condition| condition.kind != ACCEPTED || condition.status == "True");
+        let accepted = judged.iter().all(|(_, conditions)| !refuses(conditions));
         let wanted = route.wanted(judged, now);
         StatusVerdict {
             key: key.clone(),

@@ -13,7 +13,7 @@ use crate::cluster::{
     convert::{AuthenticationManifest, AuthorizationManifest, MeshConfigManifest},
 };
 
-/// A policy.
+/// A policy, or the MeshConfig.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyFact {
     /// Its kind.
@@ -26,7 +26,7 @@ pub struct PolicyFact {
     pub message: Option<String>,
 }
 
-/// The policies, and the kinds that the API server does not know.
+/// The policies and the MeshConfig, and the kinds that the API server does not know.
 pub(super) async fn list(api: &ApiServer) -> Result<(Vec<PolicyFact>, Vec<String>), ApiServerError> {
     let (mut policies, mut missing) = (Vec::new(), Vec::new());
     for kind in [
@@ -35,10 +35,7 @@ pub(super) async fn list(api: &ApiServer) -> Result<(Vec<PolicyFact>, Vec<String
         MeshConfigManifest::api_resource(),
     ] {
         match all(api, &kind).await {
-            Ok(objects) if kind.kind != MESH_CONFIG => {
-                policies.extend(objects.iter().map(|object| fact(&kind, object)));
-            }
-            Ok(_) => {}
+            Ok(objects) => policies.extend(objects.iter().map(|object| fact(&kind, object))),
             Err(kube::Error::Api(status)) if status.code == NOT_FOUND => missing.push(kind.kind),
             Err(error) => return Err(failed(error)),
         }
@@ -73,13 +70,14 @@ fn fact(kind: &ApiResource, object: &DynamicObject) -> PolicyFact {
     }
 }
 
-/// What the conditions say, the worst of all ancestors.
+/// What the conditions say: those of the object itself, which the MeshConfig has, and the worst of all ancestors.
 fn accepted(object: &Json) -> (Option<bool>, Option<String>) {
     let ancestors = object.pointer("/status/ancestors").and_then(Json::as_array);
     let conditions = ancestors
         .into_iter()
         .flatten()
-        .filter_map(|ancestor| ancestor.get("conditions")?.as_array())
+        .chain(object.get("status"))
+        .filter_map(|told| told.get("conditions")?.as_array())
         .flatten()
         .filter(|condition| condition["type"] == "Accepted");
     let mut good = None;
@@ -91,8 +89,6 @@ fn accepted(object: &Json) -> (Option<bool>, Option<String>) {
     }
     (good, None)
 }
-
-const MESH_CONFIG: &str = "MeshConfig";
 
 const NOT_FOUND: u16 = 404;
 
@@ -122,6 +118,22 @@ mod tests {
         assert_eq!(
             accepted(&object(&["True", "False"])),
             (Some(false), Some("False".into()))
+        );
+    }
+
+    #[test]
+    fn an_object_without_ancestors_is_judged_by_its_own_conditions() {
+        let object = |status: &str| {
+            let conditions = json!([
+                {"type": "Other", "status": "False"},
+                {"type": "Accepted", "status": status, "message": "spec.egress: unknown"},
+            ]);
+            json!({"status": {"conditions": conditions}})
+        };
+        assert_eq!(accepted(&object("True")), (Some(true), None));
+        assert_eq!(
+            accepted(&object("False")),
+            (Some(false), Some("spec.egress: unknown".into()))
         );
     }
 }

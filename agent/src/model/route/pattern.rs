@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 use serde::{Deserialize, Serialize};
 
 /// A regular expression for whole values; its memory is bounded, and so is its time, by the length of the value.
@@ -41,6 +42,11 @@ impl Pattern {
     /// Whether the whole value is as the pattern wants it.
     pub fn matches(&self, value: &str) -> bool {
         self.compiled.is_match(value)
+    }
+
+    /// How it is built; none where that cannot be told.
+    pub(super) fn syntax(&self) -> Option<Hir> {
+        regex_syntax::parse(self.compiled.as_str()).ok()
     }
 
     /// As it was written.

@@ -33,7 +33,7 @@ pub struct Rule {
 pub enum Backend {
     /// To this port of a Service.
     Resolved(Box<ResolvedBackend>),
-    /// Nowhere: the client gets 500.
+    /// Nowhere: a request gets 500, a connection is refused.
     Unresolved(UnresolvedBackend),
 }
 

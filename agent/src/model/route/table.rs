@@ -11,8 +11,9 @@ use std::{
 use http::{HeaderMap, Method, Uri};
 
 use super::{
-    Match, PathMatch, Pattern, Route, RouteId, RouteKind, Rule,
+    Match, PathMatch, Route, RouteId, RouteKind, Rule,
     bucket::{Bucket, Entry},
+    patterns::Patterns,
     stream::Names,
 };
 
@@ -54,7 +55,7 @@ enum Table {
 #[derive(Clone, Debug, Default)]
 struct Requests {
     exact: HashMap<Box<str>, Bucket>,
-    patterns: Vec<(Pattern, Bucket)>,
+    patterns: Patterns,
     prefixes: Node,
     grpc_methods: HashMap<Box<str>, Bucket>,
     any: Bucket,
@@ -173,6 +174,7 @@ impl Requests {
         entries.sort_by_cached_key(|entry| std::cmp::Reverse(specificity(&entry.matched)));
         let mut requests = Self::default();
         entries.into_iter().for_each(|entry| requests.add(entry));
+        requests.patterns.index();
         requests
     }
 
@@ -184,14 +186,7 @@ impl Requests {
                 "" => &mut self.any,
                 elements => self.prefixes.at(elements),
             },
-            PathMatch::Pattern(pattern) => match self.patterns.iter().position(|(known, _)| known == pattern) {
-                Some(index) => &mut self.patterns[index].1,
-                None => {
-                    self.patterns.push((pattern.clone(), Bucket::default()));
-                    let last = self.patterns.len() - 1;
-                    &mut self.patterns[last].1
-                }
-            },
+            PathMatch::Pattern(pattern) => self.patterns.at(pattern),
         };
         bucket.push(entry);
     }
@@ -202,10 +197,7 @@ impl Requests {
             path => path,
         };
         let exact = self.exact.get(path).and_then(|bucket| bucket.choose(request));
-        let pattern = || {
-            let mut fitting = self.patterns.iter().filter(|(pattern, _)| pattern.matches(path));
-            fitting.find_map(|(_, bucket)| bucket.choose(request))
-        };
+        let pattern = || self.patterns.choose(path, request);
         let prefix = || self.prefixes.choose(path.strip_prefix('/')?, request);
         let grpc_method = || self.grpc_methods.get(path.rsplit_once('/')?.1)?.choose(request);
         exact
@@ -216,10 +208,7 @@ impl Requests {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let buckets = self
-            .exact
-            .values()
-            .chain(self.patterns.iter().map(|(_, bucket)| bucket));
+        let buckets = self.exact.values().chain(self.patterns.buckets());
         let buckets = buckets.chain(self.grpc_methods.values()).chain([&self.any]);
         let mut all: Vec<&Bucket> = buckets.collect();
         self.prefixes.collect(&mut all);

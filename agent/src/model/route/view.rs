@@ -7,7 +7,7 @@ use std::fmt;
 use http::{HeaderMap, Method, Uri};
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Chosen, Match, PathMatch, Rule, TextMatch};
+use super::{Backend, BackendTarget, Chosen, Match, PathMatch, Retry, RouteKind, Rule, Share, TextMatch};
 use crate::model::{Destination, Mesh, Pod, Service, Transport};
 
 /// A route where it decides.
@@ -29,6 +29,9 @@ pub struct RouteView {
     pub rules: usize,
     /// Where its rules send requests, by weight, without repetition.
     pub backends: Vec<String>,
+    /// Where its rules send copies of requests, without repetition.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
 }
 
 /// What routes make of one request, and why.
@@ -46,6 +49,12 @@ pub struct RouteVerdict {
     pub matched: Option<String>,
     /// Where the request goes, by weight.
     pub backends: Vec<String>,
+    /// Where copies of it go, and of how many; those of backends only when the backend is drawn.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
+    /// When it is tried again.
+    #[serde(default)]
+    pub retry: Option<String>,
     /// The status that the proxy answers by itself, where it does for every request.
     pub status: Option<u16>,
     /// Why, in words.
@@ -74,8 +83,11 @@ impl Mesh {
             placed.routes.routes().iter().map(move |route| {
                 let own: Vec<_> = rules.iter().filter(|rule| rule.route == *route).collect();
                 let mut backends: Vec<String> = own.iter().flat_map(|rule| backends(rule)).collect();
-                backends.sort();
-                backends.dedup();
+                let mut mirrors: Vec<String> = own.iter().flat_map(|rule| mirrors(rule)).collect();
+                for told in [&mut backends, &mut mirrors] {
+                    told.sort();
+                    told.dedup();
+                }
                 RouteView {
                     kind: route.kind.label().to_owned(),
                     namespace: route.name.namespace.to_string(),
@@ -85,6 +97,7 @@ impl Mesh {
                     clients: placed.clients.map(ToString::to_string),
                     rules: own.len(),
                     backends,
+                    mirrors,
                 }
             })
         });
@@ -117,6 +130,8 @@ impl Mesh {
             rule: None,
             matched: None,
             backends: Vec::new(),
+            mirrors: Vec::new(),
+            retry: None,
             status: None,
             reason: String::new(),
         };
@@ -127,6 +142,14 @@ impl Mesh {
                 ..answer
             });
         };
+        if routes.kind() == RouteKind::TlsRoute {
+            let names: Vec<String> = routes.routes().iter().map(ToString::to_string).collect();
+            return Ok(RouteVerdict {
+                backends: routes.rules().into_iter().flat_map(|rule| backends(rule)).collect(),
+                reason: format!("the server name of a TLS client decides, by {}", names.join(", ")),
+                ..answer
+            });
+        }
         let Some(Chosen { rule, matched }) = routes.explain(method, uri, headers) else {
             let names: Vec<String> = routes.routes().iter().map(ToString::to_string).collect();
             return Ok(RouteVerdict {
@@ -139,10 +162,12 @@ impl Mesh {
         let resolves = rule
             .backends()
             .any(|(_, backend)| matches!(backend, Backend::Resolved(_)));
-        let (status, reason) = match (redirects, resolves) {
-            (Some(redirect), _) => (Some(redirect.status), "the rule redirects"),
-            (None, true) => (None, "the first rule that fits, the most specific first"),
-            (None, false) => (Some(500), "the rule fits, and none of its backends can be used"),
+        let (status, reason) = match (redirects, resolves, routes.kind().is_of_requests()) {
+            (Some(redirect), _, _) => (Some(redirect.status), "the rule redirects"),
+            (None, true, true) => (None, "the first rule that fits, the most specific first"),
+            (None, true, false) => (None, "the rule decides on connections, whatever they carry"),
+            (None, false, true) => (Some(500), "the rule fits, and none of its backends can be used"),
+            (None, false, false) => (None, "connections are refused: none of the rule's backends can be used"),
         };
         Ok(RouteVerdict {
             route: Some(rule.route.to_string()),
@@ -153,6 +178,8 @@ impl Mesh {
             ),
             matched: matched.map(ToString::to_string),
             backends: backends(rule),
+            mirrors: mirrors(rule),
+            retry: rule.retry.as_ref().map(ToString::to_string),
             status,
             reason: reason.to_owned(),
             ..answer
@@ -179,9 +206,44 @@ impl Mesh {
 fn backends(rule: &Rule) -> Vec<String> {
     let told = rule.backends().map(|(weight, backend)| match backend {
         Backend::Resolved(resolved) => format!("{}:{} weight {weight}", resolved.service, resolved.port),
-        Backend::Unresolved(reason) => format!("500 ({reason}) weight {weight}"),
+        Backend::Unresolved(reason) if rule.route.kind.is_of_requests() => format!("500 ({reason}) weight {weight}"),
+        Backend::Unresolved(reason) => format!("refused ({reason}) weight {weight}"),
     });
     told.filter(|_| rule.filters.redirect.is_none()).collect()
+}
+
+fn mirrors(rule: &Rule) -> Vec<String> {
+    let of_backends = rule.backends().filter_map(|(_, backend)| match backend {
+        Backend::Resolved(resolved) => Some(&resolved.filters),
+        Backend::Unresolved(_) => None,
+    });
+    let filters = [&rule.filters].into_iter().chain(of_backends);
+    let told = filters.flat_map(|filters| &filters.mirrors).filter_map(|mirror| {
+        let Share { numerator, denominator } = mirror.share;
+        match &mirror.target {
+            BackendTarget::Service { service, port } => Some(format!("{service}:{port}, {numerator} of {denominator}")),
+            BackendTarget::OtherKind { kind: _ } => None,
+        }
+    });
+    told.filter(|_| rule.filters.redirect.is_none()).collect()
+}
+
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            statuses,
+            attempts,
+            backoff,
+        } = self;
+        write!(f, "{attempts} times at most, after connections that fail")?;
+        for status in statuses {
+            write!(f, ", {status}")?;
+        }
+        match backoff {
+            Some(backoff) => write!(f, "; {backoff:?} or more between two"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for RouteVerdict {
@@ -195,9 +257,15 @@ impl fmt::Display for RouteVerdict {
         if let Some(status) = self.status {
             write!(f, "\n  status: {status}")?;
         }
-        self.backends
+        if let Some(retry) = &self.retry {
+            write!(f, "\n  retry: {retry}")?;
+        }
+        for backend in &self.backends {
+            write!(f, "\n  backend: {backend}")?;
+        }
+        self.mirrors
             .iter()
-            .try_for_each(|backend| write!(f, "\n  backend: {backend}"))
+            .try_for_each(|mirror| write!(f, "\n  mirror: {mirror}"))
     }
 }
 
@@ -236,63 +304,4 @@ impl fmt::Display for TextMatch {
 const DEFAULT_PORT: u16 = 80;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{
-        Contents, Route,
-        route::sample::{mk_match, mk_route, mk_written_rule},
-        sample::{mk_pod, mk_service},
-    };
-
-    fn mk_mesh(routes: Vec<Route>) -> Mesh {
-        Mesh::new(Contents {
-            pods: vec![mk_pod("front", "10.0.0.1").into()],
-            services: vec![mk_service("web", &["10.96.0.1"]).into()],
-            routes: routes.into_iter().map(Into::into).collect(),
-            ..Contents::default()
-        })
-    }
-
-    fn told(mesh: &Mesh, from: &str, url: &str) -> Result<String, Unaskable> {
-        let verdict = mesh.test_route(from, &Method::GET, &url.parse().unwrap(), &HeaderMap::new());
-        verdict.map(|verdict| verdict.to_string())
-    }
-
-    #[test]
-    fn it_is_said_which_rule_decides_and_why() {
-        let matched = mk_match(PathMatch::Prefix("/v2".into()));
-        let route = Route {
-            rules: vec![mk_written_rule("new", vec![matched])],
-            ..mk_route("route")
-        };
-        let mesh = mk_mesh(vec![route]);
-        assert_eq!(
-            told(&mesh, "front", "http://web/v2/x").unwrap(),
-            "default/web:80: the first rule that fits, the most specific first\n  route: HTTPRoute default/route\n  \
-             rule: new\n  match: path below /v2\n  backend: default/web:80 weight 1"
-        );
-        for url in [
-            "http://web.default/",
-            "http://10.96.0.1/",
-            "http://web.default.svc.cluster.local/",
-        ] {
-            let expected = "default/web:80: no rule fits of HTTPRoute default/route\n  status: 404";
-            assert_eq!(told(&mesh, "default/front", url).unwrap(), expected, "{url}");
-        }
-        assert_eq!(mesh.route_views().len(), 1);
-    }
-
-    #[test]
-    fn without_routes_the_service_serves_and_what_is_not_there_is_told() {
-        let mesh = mk_mesh(Vec::new());
-        assert_eq!(
-            told(&mesh, "front", "http://web/").unwrap(),
-            "default/web:80: no route decides there: the Service's own endpoints serve\n  backend: default/web:80"
-        );
-        assert_eq!(told(&mesh, "back", "http://web/"), Err(Unaskable::NoPod("back".into())));
-        assert_eq!(
-            told(&mesh, "front", "http://wbe/"),
-            Err(Unaskable::NoService("wbe".into()))
-        );
-    }
-}
+mod tests;

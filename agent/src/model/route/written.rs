@@ -113,7 +113,7 @@ pub enum BackendTarget {
     },
 }
 
-/// Why a backend cannot be used; requests for it get 500.
+/// Why a backend cannot be used; requests for it get 500, connections are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
 pub enum UnresolvedBackend {
     /// There is no such Service.
@@ -143,6 +143,14 @@ impl RouteKind {
             Self::HttpRoute => "HTTPRoute",
             Self::TlsRoute => "TLSRoute",
             Self::TcpRoute => "TCPRoute",
+        }
+    }
+
+    /// Whether it decides on each request, and not on connections.
+    pub fn is_of_requests(self) -> bool {
+        match self {
+            Self::GrpcRoute | Self::HttpRoute => true,
+            Self::TlsRoute | Self::TcpRoute => false,
         }
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Detecting<'a> {
     pub(in crate::proxy) async fn before_dialling(&self, client: &TcpStream, held: &[u8]) -> Option<Protocol> {
         match (self.declared, self.memory.recall(&self.port)) {
             (Declared::Opaque, _) | (Declared::Unknown, Some(Learnt::ServerFirst)) => Some(Protocol::Opaque),
-            (Declared::Http, _) => Some(Protocol::of(version(client, held).await)),
+            (Declared::Http, _) => Some(Protocol::Http(version(client, held).await)),
             // Most probably it is the same again; a client that stays silent shows that it is not.
             (Declared::Unknown, Some(Learnt::Http)) => timeout(PATIENCE, self.listen(client, held)).await.ok(),
             (Declared::Unknown, None) => None,

@@ -4,17 +4,20 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
 use super::{body::ResponseBody, exchange::Exchange, way::Way};
 use crate::telemetry::Denied;
 
-/// What a client speaks above HTTP, as far as refusals look different in it.
+/// How a refusal is told, by what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
+    /// In words.
     Http,
+    /// As to a HEAD: without the words, which the library of HTTP/2 would send.
+    HttpHead,
     Grpc,
 }
 
@@ -27,18 +30,25 @@ pub(super) fn refuse(
 ) -> Response<ResponseBody> {
     exchange.refused(denied);
     let label = denied.label();
-    let (status, words) = match dialect {
-        Dialect::Http => (status, Bytes::from(format!("weft: {label}\n"))),
+    let words = format!("weft: {label}\n");
+    let length = words.len();
+    let (status, body) = match dialect {
+        Dialect::Http => (status, Bytes::from(words)),
+        Dialect::HttpHead => (status, Bytes::new()),
         // Trailers only: all is said in the head.
         Dialect::Grpc => (StatusCode::OK, Bytes::new()),
     };
     exchange.answered(status);
-    let mut response = Response::new(ResponseBody::agent(words, exchange.clone()));
+    let mut response = Response::new(ResponseBody::agent(body, exchange.clone()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     match dialect {
         Dialect::Http => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        Dialect::HttpHead => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            headers.insert(CONTENT_LENGTH, length.into());
         }
         Dialect::Grpc => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -127,11 +137,15 @@ pub(super) fn refused_there(headers: &HeaderMap) -> Option<Denied> {
 
 impl Dialect {
     /// That of a request.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map_or(&b""[..], HeaderValue::as_bytes);
         // `application/grpc`, `application/grpc+proto`; `application/grpc-web` is plain HTTP.
         match kind.strip_prefix(b"application/grpc") {
             Some([] | [b'+' | b';', ..]) => Self::Grpc,
+            Some(_) | None if request.method() == Method::HEAD => Self::HttpHead,
             Some(_) | None => Self::Http,
         }
     }
@@ -168,10 +182,12 @@ mod tests {
             ("application/grpc-web", Dialect::Http),
             ("text/plain", Dialect::Http),
         ] {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            assert_eq!(Dialect::of(&headers), expected, "{kind}");
+            let request = Request::post("/").header(CONTENT_TYPE, kind).body(()).unwrap();
+            assert_eq!(Dialect::of(&request), expected, "{kind}");
         }
-        assert_eq!(Dialect::of(&HeaderMap::new()), Dialect::Http);
+        assert_eq!(Dialect::of(&Request::new(())), Dialect::Http);
+        let head = Request::head("/").body(()).unwrap();
+        assert_eq!(Dialect::of(&head), Dialect::HttpHead);
     }
 
     #[test]

@@ -4,14 +4,23 @@ use http::{HeaderMap, HeaderValue, Request};
 
 pub use super::check::Malformed;
 use super::{check, forwarded, heads::Heads, hop, told};
-use crate::{model::Identity, proxy::wire::Header, tls::Fingerprint};
+use crate::{
+    model::Identity,
+    proxy::{detect::HttpVersion, wire::Header},
+    tls::Fingerprint,
+};
 
 /// Judges a request of HTTP/1 whose head came in these pieces.
 pub fn judge<B>(head: &[&[u8]], request: &Request<B>) -> Result<(), Malformed> {
     let heads = Heads::default();
     head.iter().for_each(|piece| heads.hear(piece));
     heads.judge()?;
-    check::check(request)
+    check::check(request, HttpVersion::One)
+}
+
+/// Judges a request of HTTP/2.
+pub fn judge_two<B>(request: &Request<B>) -> Result<(), Malformed> {
+    check::check(request, HttpVersion::Two)
 }
 
 /// Whether another head has begun behind the first.

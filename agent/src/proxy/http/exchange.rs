@@ -6,15 +6,21 @@ use std::{
     rc::Rc,
 };
 
-use http::{HeaderMap, HeaderName, Request, StatusCode, header::HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header::HOST};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, sleep_until},
+};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::conversation::Conversation;
 use crate::{
     proxy::{
         balance::Picked,
+        detect::HttpVersion,
         live::{Live, Tracked},
     },
-    telemetry::{Denied, RequestReport},
+    telemetry::{Denied, RequestReport, RetryCause},
 };
 
 /// A request on its way, with what it holds.
@@ -27,6 +33,8 @@ pub(super) struct Exchange {
     whole: Cell<bool>,
     /// Why it was refused, by this agent or by the upstream's: its response says so.
     refused: Cell<Option<Denied>>,
+    /// Cuts it when its time is over.
+    ending: RefCell<Option<AbortOnDropHandle<()>>>,
 }
 
 // === impl Exchange ===
@@ -34,26 +42,27 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Begins to tell of a request, before anything of it is changed.
     pub(super) fn new<B>(request: &Request<B>, conversation: &Rc<Conversation>) -> Rc<Self> {
-        let headers = request.headers();
-        let report = RequestReport {
-            method: request.method().clone(),
-            target: request.uri().clone(),
-            authority: headers.get(HOST).cloned(),
-            version: request.version(),
-            status: None,
-            route: None,
-            id: None,
-            trace: trace(headers).and_then(|name| headers.get(name)).cloned(),
-            response_time: None,
-            detail: None,
-        };
+        let tracked = conversation.lane.track_request(&conversation.arrival, report(request));
+        Self::of(tracked, conversation)
+    }
+
+    /// Begins with a copy of a request, of which nothing is told at its end.
+    pub(super) fn of_copy<B>(request: &Request<B>, conversation: &Rc<Conversation>) -> Rc<Self> {
+        let tracked = conversation.lane.track_request(&conversation.arrival, report(request));
+        Self::of(tracked.untold(), conversation)
+    }
+
+    fn of(tracked: Tracked, conversation: &Rc<Conversation>) -> Rc<Self> {
         conversation.pace.begun();
+        // The one counts before the other does no longer.
+        conversation.asked();
         Rc::new(Self {
-            tracked: conversation.lane.track_request(&conversation.arrival, report),
+            tracked,
             conversation: conversation.clone(),
             picked: RefCell::default(),
             whole: Cell::default(),
             refused: Cell::default(),
+            ending: RefCell::default(),
         })
     }
 
@@ -67,6 +76,34 @@ impl Exchange {
         self.refused.set(Some(denied));
     }
 
+    /// Cuts it at that time, if it is not over before.
+    pub(super) fn ends_at(&self, end: Instant) {
+        let live = Rc::downgrade(self.rc_live());
+        let conversation = Rc::downgrade(&self.conversation);
+        let ending = spawn_local(async move {
+            sleep_until(end).await;
+            if let Some(live) = live.upgrade() {
+                live.cut(Denied::UpstreamTimeout);
+            }
+            // Of a client that does not read nobody asks for more of the body, where the cut would be found.
+            if let Some(conversation) = conversation.upgrade().filter(|it| it.version == HttpVersion::One) {
+                conversation.pace.is_late();
+            }
+        });
+        self.ending.replace(Some(AbortOnDropHandle::new(ending)));
+    }
+
+    /// Lets it last.
+    pub(super) fn ends_never(&self) {
+        self.ending.replace(None);
+    }
+
+    /// Notes that it is tried again.
+    pub(super) fn is_tried_again(&self, cause: RetryCause) {
+        self.request(|request, _| request.retries += 1);
+        self.conversation.lane.shared.telemetry.retried(cause);
+    }
+
     /// Notes the response's head.
     pub(super) fn answered(&self, status: StatusCode) {
         self.has_answer();
@@ -76,9 +113,10 @@ impl Exchange {
         });
     }
 
-    /// Notes that the response is whole.
+    /// Notes that the response is whole: it is in time.
     pub(super) fn is_whole(&self) {
         self.whole.set(true);
+        self.ends_never();
     }
 
     pub(super) fn rc_live(&self) -> &Rc<Live> {
@@ -104,6 +142,29 @@ impl Drop for Exchange {
             self.deny(self.conversation.denied().unwrap_or(Denied::ClientGone));
         }
     }
+}
+
+/// What is told of a request from its beginning.
+fn report<B>(request: &Request<B>) -> RequestReport {
+    let headers = request.headers();
+    RequestReport {
+        method: request.method().clone(),
+        target: request.uri().clone(),
+        authority: headers.get(HOST).cloned().or_else(|| authority(request.uri())),
+        version: request.version(),
+        status: None,
+        route: None,
+        id: None,
+        trace: trace(headers).and_then(|name| headers.get(name)).cloned(),
+        response_time: None,
+        retries: 0,
+        detail: None,
+    }
+}
+
+/// What a client of HTTP/2 says in place of a host.
+fn authority(uri: &Uri) -> Option<HeaderValue> {
+    HeaderValue::try_from(uri.authority()?.as_str()).ok()
 }
 
 /// Which header tells of the trace.

@@ -1,7 +1,9 @@
 //! Connections to upstreams that wait for their next request. Each lane has its own.
 
+mod shared;
+
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     rc::Rc,
     time::{Duration, Instant},
@@ -12,6 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::shared::SharedLegs;
 use super::leg::{Leg, LegKey, Side};
 use crate::{
     model::{ObjectName, PodUid},
@@ -30,6 +33,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Legs {
     idle: RefCell<HashMap<LegKey, Vec<Idle>>>,
+    /// Those of HTTP/2, which serve many requests at once.
+    pub(super) shared: SharedLegs,
+    /// Whether somebody closes what has waited for too long.
+    swept: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -37,7 +44,6 @@ struct Idle {
     leg: Leg,
     /// The pod whose listeners took its client.
     pod: ObjectName,
-    since: Instant,
     _seat: DescriptorSeat,
 }
 
@@ -110,27 +116,33 @@ impl Legs {
     /// What waits for requests to other agents, as `weft debug conn show` prints it.
     pub(in crate::proxy) fn show(&self) -> Vec<LiveConnection> {
         let idle = self.idle.borrow();
-        idle.values().flatten().filter_map(Idle::show).collect()
+        let waiting = idle.values().flatten().filter_map(Idle::show);
+        waiting.chain(self.shared.show()).collect()
     }
 
     fn keep(&self, leg: Leg, source: &OpenDoor, lane: &Rc<Lane>) {
-        let Some(seat) = DescriptorSeat::take(source) else {
-            return;
-        };
         let mut all = self.idle.borrow_mut();
-        let first = all.is_empty();
         let waiting = all.entry(leg.key.clone()).or_default();
         if waiting.len() < MOST_IDLE {
-            waiting.push(Idle {
-                leg,
-                pod: source.pod.name.clone(),
-                since: Instant::now(),
-                _seat: seat,
-            });
+            waiting.extend(Idle::new(leg, source));
         }
-        if first {
-            spawn_local(sweep(lane.clone()));
+        self.sweep(lane);
+    }
+
+    /// Closes what has waited for too long, and what the other side has closed, for as long as anything waits.
+    fn sweep(&self, lane: &Rc<Lane>) {
+        if self.swept.replace(true) {
+            return;
         }
+        let lane = lane.clone();
+        spawn_local(async move {
+            let legs = &lane.legs;
+            while !legs.idle.borrow().is_empty() || !legs.shared.is_empty() {
+                sleep(SWEEP).await;
+                drop(legs.take_where(|_, idle| idle.leg.is_closed() || !idle.may_stay(&lane)));
+            }
+            legs.swept.set(false);
+        });
     }
 
     fn take_where(&self, unwanted: impl Fn(&LegKey, &Idle) -> bool) -> Vec<Idle> {
@@ -139,6 +151,7 @@ impl Legs {
             taken.extend(waiting.extract_if(.., |idle| unwanted(key, idle)));
             !waiting.is_empty()
         });
+        self.shared.take_where(unwanted, &mut taken);
         taken
     }
 }
@@ -146,15 +159,25 @@ impl Legs {
 // === impl Idle ===
 
 impl Idle {
+    /// None where the agent has no room for it.
+    fn new(leg: Leg, source: &OpenDoor) -> Option<Self> {
+        Some(Self {
+            leg,
+            pod: source.pod.name.clone(),
+            _seat: DescriptorSeat::take(source)?,
+        })
+    }
+
     fn may_stay(&self, lane: &Lane) -> bool {
+        let since = self.leg.line.idle_since().unwrap_or_else(Instant::now);
         let Some(peer) = &self.leg.line.peer else {
-            return self.since.elapsed() < LONGEST_IDLE_OF_AN_APP;
+            return since.elapsed() < LONGEST_IDLE_OF_AN_APP;
         };
         let waiting = Waiting {
             peer,
             source: &self.pod,
             age: self.leg.line.opened.elapsed(),
-            since: self.since,
+            since,
         };
         lane.pool.may_go_on(&waiting, &lane.shared.identities)
     }
@@ -170,6 +193,8 @@ impl Idle {
     fn show(&self) -> Option<LiveConnection> {
         let Leg { key, line, .. } = &self.leg;
         let peer = line.peer.as_ref()?;
+        // The requests of one that is used are shown themselves.
+        line.idle_since()?;
         Some(LiveConnection {
             id: line.id,
             direction: match key.side {
@@ -197,15 +222,6 @@ impl Idle {
 
 fn is_wanted(source: &OpenDoor, lane: &Lane) -> bool {
     lane.shared.settings.pool == Pooling::Kept && !source.closing.is_cancelled() && !lane.stopping.is_cancelled()
-}
-
-/// Closes what has waited for too long, and what the other side has closed, for as long as anything waits.
-async fn sweep(lane: Rc<Lane>) {
-    let legs = &lane.legs;
-    while !legs.idle.borrow().is_empty() {
-        sleep(SWEEP).await;
-        drop(legs.take_where(|_, idle| idle.leg.is_closed() || !idle.may_stay(&lane)));
-    }
 }
 
 /// How long an application's connection may wait: servers close theirs after five seconds and more, and a request that

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{task::spawn_local, time::sleep};
 
-use super::heads::Heads;
+use super::{frames::Frames, heads::Heads};
 use crate::{
     proxy::{
         lane::Lane,
@@ -38,6 +38,10 @@ pub(super) struct Pace {
     pub(super) pulse: Arc<Pulse>,
     /// What has come of the next head.
     heads: Arc<Heads>,
+    /// What has come of the next frame, where the client speaks HTTP/2.
+    pub(super) frames: Arc<Frames>,
+    /// Whether the client was told to go.
+    parting: Cell<bool>,
     /// Requests whose exchange is not over, and those that are.
     serving: Cell<u32>,
     served: Cell<u32>,
@@ -60,12 +64,14 @@ pub(super) struct Pulse {
 /// What a client does not go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
-    /// With the head of a request.
+    /// With the head of a request, or a frame.
     Head,
     /// With the body of a request.
     Body,
     /// With reading.
     Reading,
+    /// With nothing in time: the response's own time is over.
+    Late,
     /// With anything, of which nothing has begun.
     Idle,
 }
@@ -127,6 +133,8 @@ impl Pace {
             limits,
             pulse: Arc::default(),
             heads,
+            frames: Arc::default(),
+            parting: Cell::default(),
             serving: Cell::default(),
             served: Cell::default(),
             awaited: RefCell::default(),
@@ -170,6 +178,18 @@ impl Pace {
         .await
     }
 
+    /// Notes that the time of the response is over which the connection carries, as the only one.
+    pub(super) fn is_late(&self) {
+        self.stalls(Stall::Late);
+    }
+
+    /// Notes that the client was told to go, and when nothing is served any more is soon left.
+    pub(super) fn parts(&self) {
+        self.parting.set(true);
+        self.seen.take();
+        self.stalled.take();
+    }
+
     fn look(&self, now: Instant, is_stopping: bool) {
         let standing = self.standing();
         let since = match (self.seen.get(), standing) {
@@ -180,7 +200,8 @@ impl Pace {
         let Some(Standing { stall, .. }) = standing else { return };
         let limit = match stall {
             Stall::Head => self.limits.head,
-            Stall::Body | Stall::Reading => self.limits.stall,
+            Stall::Body | Stall::Reading | Stall::Late => self.limits.stall,
+            Stall::Idle if self.parting.get() => self.limits.idle.min(PARTING),
             // A client that is about to ask is never left first while the agent drains.
             Stall::Idle if is_stopping => return,
             Stall::Idle => self.limits.idle,
@@ -194,12 +215,16 @@ impl Pace {
                     request.cut(Denied::RequestTimeout);
                 }
             }
-            Stall::Head | Stall::Reading | Stall::Idle => {
-                self.stalled.set(Some(stall));
-                if let Some(task) = self.task.take() {
-                    task.wake();
-                }
+            Stall::Head | Stall::Reading | Stall::Late | Stall::Idle => {
+                self.stalls(stall);
             }
+        }
+    }
+
+    fn stalls(&self, stall: Stall) {
+        self.stalled.set(Some(stall));
+        if let Some(task) = self.task.take() {
+            task.wake();
         }
     }
 
@@ -208,6 +233,9 @@ impl Pace {
         let Pulse { read, written, blocked } = &*self.pulse;
         let (stall, step) = if blocked.load(Relaxed) {
             (Stall::Reading, written.load(Relaxed))
+        } else if let Some(step) = self.frames.begun() {
+            // Whatever is served: nothing else can come before it is whole.
+            (Stall::Head, step)
         } else if self.serving.get() == 0 {
             match self.heads.begun() {
                 true => (Stall::Head, self.served.get()),
@@ -253,6 +281,8 @@ impl Pulse {
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a client that was told to go may do nothing: it answers within a round trip (RFC 9113, 6.8).
+const PARTING: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

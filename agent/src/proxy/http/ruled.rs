@@ -1,16 +1,22 @@
 //! What a service's routes do to a request and to its response (GEP-1294; in the order of HTTPRoute's filters).
 
-use std::{hash::BuildHasher as _, hash::RandomState, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri,
     header::{HOST, LOCATION, ORIGIN},
 };
 
-use super::{answer, body::ResponseBody, exchange::Exchange};
+use super::{
+    answer,
+    ask::Plan,
+    body::{RequestBody, ResponseBody},
+    exchange::Exchange,
+    mirror,
+};
 use crate::{
-    model::{Asked, Backend, Family, Filters, Mesh, Preflight, Redirect, Rewrite, RouteRule},
-    proxy::route::Route,
+    model::{Asked, Backend, Filters, Mesh, Preflight, Redirect, Rewrite, RouteKind, RouteRule},
+    proxy::route::{Route, draw},
     telemetry::Denied,
 };
 
@@ -37,13 +43,16 @@ pub(super) fn rule<B>(
         Route::Exactly(_) => None,
         Route::OneOf { service, port, .. } => mesh.routes(service, *port, namespace),
     };
-    let Some(routes) = routes else { return Ok(None) };
+    // What began before there was a TLSRoute goes on; what begins after it is TLS, and no request.
+    let Some(routes) = routes.filter(|routes| routes.kind() != RouteKind::TlsRoute) else {
+        return Ok(None);
+    };
     let chosen = routes.choose(request.method(), request.uri(), request.headers());
     let rule = chosen.ok_or(Denied::NoRoute)?;
     exchange.request(|report, _| report.route = Some(label(rule)));
     Ok(Some(Ruled {
         rule: rule.clone(),
-        backend: rule.pick(RandomState::new().hash_one(())).clone(),
+        backend: draw(rule).clone(),
         origin: request.headers().get(ORIGIN).cloned(),
     }))
 }
@@ -51,11 +60,17 @@ pub(super) fn rule<B>(
 // === impl Ruled ===
 
 impl Ruled {
-    /// How long the whole exchange, and each try, may take until the response's head is there.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        let timeouts = self.rule.timeouts;
-        let given = timeouts.request.into_iter().chain(timeouts.backend_request);
-        given.filter(|limit| !limit.is_zero()).min()
+    /// How long the request may take, from its head to its response's end (GEP-1742).
+    pub(super) fn limit(&self) -> Option<Duration> {
+        given(self.rule.timeouts.request)
+    }
+
+    /// How it is sent.
+    pub(super) fn plan(&self) -> Plan<'_> {
+        Plan {
+            attempt: given(self.rule.timeouts.backend_request),
+            retry: self.rule.retry.as_ref(),
+        }
     }
 
     /// The response of the agent's own, where the rule asks for one.
@@ -74,27 +89,25 @@ impl Ruled {
 
     /// Where the request may go: to the endpoints of its backend.
     pub(super) fn route(&self, mesh: &Mesh, exchange: &Exchange) -> Result<Route, Denied> {
-        let backend = match &self.backend {
-            Backend::Resolved(backend) => backend,
-            Backend::Unresolved(reason) => {
-                tracing::debug!(%reason, route = %self.rule.route, "A request has no backend");
-                return Err(Denied::BackendNotResolved);
-            }
-        };
-        let family = Family::of(exchange.conversation.arrival.destination.0.ip());
-        let wanted = mesh.backend(&backend.service, backend.port, family);
-        wanted
-            .and_then(|wanted| Route::of_service(&wanted, backend.port))
-            .ok_or(Denied::BackendNotResolved)
+        Route::of_backend(
+            &self.backend,
+            &self.rule,
+            exchange.conversation.arrival.destination.0,
+            mesh,
+        )
     }
 
-    /// Changes the request: what the rule does to all, then what the backend's own filters do.
-    pub(super) fn change<B>(&self, request: &mut Request<B>) {
+    /// Changes the request and has copies of it sent: what the rule does to all, then what the backend's own filters do.
+    pub(super) fn change(&self, request: &mut Request<RequestBody>, exchange: &Rc<Exchange>) {
+        if self.rule.retry.is_some() {
+            request.body_mut().remember(exchange.conversation.arrival.door());
+        }
         for filters in self.each_filters() {
             filters.request_headers.apply(request.headers_mut());
             if let Some(rewrite) = &filters.rewrite {
                 apply(rewrite, request);
             }
+            mirror::copy(&filters.mirrors, request, exchange);
         }
     }
 
@@ -115,6 +128,11 @@ impl Ruled {
         };
         [&self.rule.filters].into_iter().chain(of_backend)
     }
+}
+
+/// A limit of zero is none.
+fn given(limit: Option<Duration>) -> Option<Duration> {
+    limit.filter(|limit| !limit.is_zero())
 }
 
 fn apply<B>(rewrite: &Rewrite, request: &mut Request<B>) {

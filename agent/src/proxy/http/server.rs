@@ -1,16 +1,21 @@
 //! The server's side: a client's connection, from which requests are read and responses written.
 
-use std::{rc::Rc, sync::Arc};
+use std::{pin::pin, rc::Rc, sync::Arc};
 
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 
 use super::{
     answer,
     conversation::Conversation,
-    forward,
+    failure, forward,
+    limits::{CONNECTION_WINDOW, LONGEST_HEAD, MOST_RESETS, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW},
     pace::Stall,
     pipe::{self, Pipe},
+    tasks::Tasks,
     told::{self, Told},
     way::{Inbound, Outbound, Way},
     wire::Wire,
@@ -63,15 +68,26 @@ pub(in crate::proxy) async fn serve_plaintext(client: Box<Client>, arrival: Arri
 }
 
 /// Serves the requests that come from another agent. Of a connection between agents only its requests are told.
-pub(in crate::proxy) async fn serve_agent(secured: Secured, arrival: Arrival, tracked: Tracked, lane: Rc<Lane>) {
-    tracked.forget();
+pub(in crate::proxy) async fn serve_agent(
+    secured: Secured,
+    version: HttpVersion,
+    arrival: Arrival,
+    tracked: Tracked,
+    lane: Rc<Lane>,
+) {
     let way = Way::Inbound(Inbound::Agent {
         peer: Box::new(secured.established.peer.clone()),
         heard: told::Heard::default(),
     });
-    let conversation = Conversation::new(way, arrival, None, lane);
-    // Whatever ends it, nobody waits for more.
-    let _ = serve_http1(Wire::secured(secured), &conversation).await;
+    let conversation = Conversation::new(way, version, arrival, None, lane);
+    conversation.is_unasked(tracked);
+    let serving = pin!(serve_requests(Wire::secured(secured), &conversation));
+    tokio::select! {
+        biased;
+        // Whatever ends it, nobody waits for more.
+        _ = serving => {}
+        () = conversation.cut_unasked() => {}
+    }
 }
 
 /// Serves the requests of a stream, the last of its connection between agents.
@@ -98,17 +114,68 @@ pub(in crate::proxy) async fn serve_stream(
 
 async fn serve(client: Client, way: Way, arrival: Arrival, tracked: Tracked, lane: Rc<Lane>) {
     let Client { wire, version } = client;
-    let conversation = Conversation::new(way, arrival, Some(tracked), lane);
+    let conversation = Conversation::new(way, version, arrival, Some(tracked), lane);
     let Some(tracked) = conversation.tracked() else { return };
     tracked.connected();
-    let serving = Box::pin(async {
-        match version {
-            HttpVersion::One => serve_http1(wire, &conversation).await,
-            HttpVersion::Two => Err(Denied::BadRequest),
-        }
-    });
+    let serving = Box::pin(serve_requests(wire, &conversation));
     if let Err(denied) = tracked.unless_cut(serving).await {
         tracked.deny(denied);
+    }
+}
+
+async fn serve_requests(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), Denied> {
+    match conversation.version {
+        HttpVersion::One => serve_http1(wire, conversation).await,
+        HttpVersion::Two => serve_http2(wire, conversation).await,
+    }
+}
+
+/// Serves HTTP/2 until the connection is over. A client is told by GOAWAY that no more requests are wanted, or that
+/// it has asked for nothing for long; those that it has begun are served.
+async fn serve_http2(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), Denied> {
+    let pace = &conversation.pace;
+    let wire = wire.framed(pace.frames.clone()).felt(pace.pulse.clone());
+    let service = service_fn(|request| forward::serve(conversation.clone(), request));
+    let tasks = Tasks::default();
+    // Requests end with their connection.
+    let _cut = tasks.guard();
+    let serving = http2::Builder::new(tasks)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .enable_connect_protocol()
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(LONGEST_HEAD)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MOST_RESETS)
+        .max_local_error_reset_streams(MOST_RESETS)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut serving = pin!(serving);
+    let mut served = tokio::select! {
+        biased;
+        served = serving.as_mut() => Some(served.map_err(Ended::Failed)),
+        () = conversation.closing() => None,
+        stall = pace.stalled() => Some(Err(Ended::Stalled(stall))),
+    };
+    if let None | Some(Err(Ended::Stalled(Stall::Idle))) = served {
+        serving.as_mut().graceful_shutdown();
+        pace.parts();
+        served = tokio::select! {
+            biased;
+            served = serving.as_mut() => Some(served.map_err(Ended::Failed)),
+            stall = pace.stalled() => Some(Err(Ended::Stalled(stall))),
+        };
+    }
+    match served {
+        // A client that does not go is left.
+        None | Some(Ok(()) | Err(Ended::Stalled(Stall::Idle))) => Ok(()),
+        Some(Err(Ended::Stalled(_))) => {
+            conversation.cut(Denied::RequestTimeout);
+            Err(Denied::RequestTimeout)
+        }
+        Some(Err(Ended::Failed(error))) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "A client's connection ends");
+            Err(failure::of_client(HttpVersion::Two, &error))
+        }
     }
 }
 
@@ -121,7 +188,7 @@ async fn serve_http1(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), 
     let mut connection = http1::Builder::new()
         .preserve_header_case(true)
         .half_close(true)
-        .max_header_size(LONGEST_HEAD)
+        .max_header_size(LONGEST_HEAD as usize)
         .serve_connection(TokioIo::new(wire), service)
         .with_upgrades();
     let served = tokio::select! {
@@ -129,10 +196,15 @@ async fn serve_http1(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), 
         served = &mut connection => served.map_err(Ended::Failed),
         stall = conversation.pace.stalled() => Err(Ended::Stalled(stall)),
     };
-    if let Err(Ended::Stalled(Stall::Reading)) = served {
+    let cut = match served {
+        Err(Ended::Stalled(Stall::Reading)) => Some(Denied::RequestTimeout),
+        Err(Ended::Stalled(Stall::Late)) => Some(Denied::UpstreamTimeout),
+        Ok(()) | Err(Ended::Stalled(Stall::Head | Stall::Body | Stall::Idle) | Ended::Failed(_)) => None,
+    };
+    if let Some(denied) = cut {
         // Nothing more can be said to it.
-        conversation.cut(Denied::RequestTimeout);
-        return Err(Denied::RequestTimeout);
+        conversation.cut(denied);
+        return Err(denied);
     }
     if let Some(parts) = connection.into_parts() {
         let words = match served {
@@ -147,20 +219,8 @@ async fn serve_http1(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), 
         Err(Ended::Stalled(_)) => Err(Denied::RequestTimeout),
         Err(Ended::Failed(error)) => {
             tracing::debug!(error = &error as &dyn std::error::Error, "A client's connection ends");
-            Err(denied(&error))
+            Err(failure::of_client(HttpVersion::One, &error))
         }
-    }
-}
-
-/// Why a connection ended that did not end well.
-fn denied(error: &hyper::Error) -> Denied {
-    if error.is_parse() || error.is_parse_too_large() {
-        Denied::BadRequest
-    } else if error.is_timeout() {
-        Denied::RequestTimeout
-    } else {
-        // It broke off, or what it was sent did.
-        Denied::ClientGone
     }
 }
 
@@ -175,6 +235,3 @@ impl Client {
         })
     }
 }
-
-/// How long a request's head may be.
-const LONGEST_HEAD: usize = 64 * 1024;

@@ -7,6 +7,7 @@ use std::{cell::RefCell, net::SocketAddr, sync::Arc};
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::leg::Leg;
 use crate::{
     model::ObjectName,
     proxy::{identify::RemotePod, wire::Header},
@@ -36,10 +37,11 @@ pub(super) fn read(value: &HeaderValue) -> Option<Header> {
     Header::decode(&body).ok()
 }
 
-/// Says it, unless it was said last on this connection.
-pub(super) fn say(headers: &mut HeaderMap, told: &HeaderValue, last: &RefCell<Option<HeaderValue>>) {
-    let mut last = last.borrow_mut();
-    if last.as_ref() != Some(told) {
+/// Says it, unless it was said last on this connection. Where requests go side by side none is the last, and HTTP/2 sends
+/// what it has sent before in a byte.
+pub(super) fn say(headers: &mut HeaderMap, told: &HeaderValue, leg: &Leg) {
+    let mut last = leg.line.told.borrow_mut();
+    if leg.is_shared() || last.as_ref() != Some(told) {
         headers.insert(STREAM, told.clone());
         *last = Some(told.clone());
     }

@@ -1,4 +1,7 @@
 //! `101 Switching Protocols`: from there on a request is two streams of bytes.
+//!
+//! HTTP/2 has another form of it (RFC 8441): CONNECT with the protocol's name, and 200. Between [`Upgrade::of_connect`] and
+//! [`Upgrade::done`] on the client's side, and [`as_connect`] and [`as_switched`] on the upstream's, it has HTTP/1's.
 
 use std::{
     cell::Cell,
@@ -8,9 +11,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
 use hyper::{
     body::Incoming,
+    ext::Protocol,
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
@@ -20,7 +27,10 @@ use tokio::{
 };
 
 use super::{body::ResponseBody, exchange::Exchange, hop, leg::Leg};
-use crate::{proxy::live::Live, telemetry::Denied};
+use crate::{
+    proxy::{detect::HttpVersion, live::Live},
+    telemetry::Denied,
+};
 
 /// A client that asks for another protocol.
 pub(super) struct Upgrade {
@@ -42,6 +52,14 @@ impl Upgrade {
             protocol,
             client: hyper::upgrade::on(request),
         }
+    }
+
+    /// A client of HTTP/2 that asks so: its request becomes HTTP/1's.
+    pub(super) fn of_connect(request: &mut Request<Incoming>) -> Option<Self> {
+        let protocol = request.extensions_mut().remove::<Protocol>()?;
+        let protocol = HeaderValue::from_str(protocol.as_str()).ok()?;
+        *request.method_mut() = Method::GET;
+        Some(Self::new(protocol, request))
     }
 
     /// Asks the upstream for it.
@@ -76,8 +94,30 @@ impl Upgrade {
             }
             drop(leg);
         });
-        hop::set_upgrade(response.headers_mut(), protocol);
+        match exchange.conversation.version {
+            HttpVersion::One => hop::set_upgrade(response.headers_mut(), protocol),
+            HttpVersion::Two => *response.status_mut() = StatusCode::OK,
+        }
         response.map(|_no_body| ResponseBody::switched(exchange.clone()))
+    }
+}
+
+/// Gives a request for another protocol the form of HTTP/2, and back that protocol; none where it asks for none.
+pub(super) fn as_connect<B>(request: &mut Request<B>) -> Option<HeaderValue> {
+    let headers = request.headers_mut();
+    headers.remove(CONNECTION);
+    let protocol = headers.remove(UPGRADE)?;
+    let name = Protocol::from(protocol.to_str().ok()?);
+    request.extensions_mut().insert(name);
+    *request.method_mut() = Method::CONNECT;
+    Some(protocol)
+}
+
+/// Gives the consent of an upstream of HTTP/2 the form of HTTP/1.
+pub(super) fn as_switched<B>(response: &mut Response<B>, protocol: HeaderValue) {
+    if response.status().is_success() {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        hop::set_upgrade(response.headers_mut(), protocol);
     }
 }
 

@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::timeout,
 };
 
 use self::records::RecordStream;
-use super::{heads::Heads, pace::Pulse, pipe::Pipe};
+use super::{frames::Frames, heads::Heads, pace::Pulse, pipe::Pipe};
 use crate::proxy::{dial::Secured, stream::ResetOnDrop};
 
 /// A socket of a client or of an upstream. Dropped, it is reset unless all was said.
@@ -27,7 +28,9 @@ pub(super) struct Wire {
     end: End,
     /// Who is to know of what comes and goes.
     heads: Option<Arc<Heads>>,
+    frames: Option<Arc<Frames>>,
     pulse: Option<Arc<Pulse>>,
+    listener: Option<Arc<AtomicWaker>>,
 }
 
 #[derive(Debug)]
@@ -48,31 +51,29 @@ struct Plain {
 // === impl Wire ===
 
 impl Wire {
+    fn new(end: End) -> Self {
+        Self {
+            end,
+            heads: None,
+            frames: None,
+            pulse: None,
+            listener: None,
+        }
+    }
+
     /// A socket of which `early` was read already.
     pub(super) fn plain(stream: ResetOnDrop, early: Vec<u8>) -> Self {
-        Self {
-            end: End::Plain(Plain { stream, early }),
-            heads: None,
-            pulse: None,
-        }
+        Self::new(End::Plain(Plain { stream, early }))
     }
 
     /// A connection to another agent.
     pub(super) fn secured(secured: Secured) -> Self {
-        Self {
-            end: End::Records(Box::new(RecordStream::new(secured))),
-            heads: None,
-            pulse: None,
-        }
+        Self::new(End::Records(Box::new(RecordStream::new(secured))))
     }
 
     /// A stream of bytes between agents.
     pub(super) fn piped(pipe: Pipe) -> Self {
-        Self {
-            end: End::Piped(pipe),
-            heads: None,
-            pulse: None,
-        }
+        Self::new(End::Piped(pipe))
     }
 
     /// The same, whose heads are watched.
@@ -83,10 +84,26 @@ impl Wire {
         }
     }
 
+    /// The same, whose frames are watched.
+    pub(super) fn framed(self, frames: Arc<Frames>) -> Self {
+        Self {
+            frames: Some(frames),
+            ..self
+        }
+    }
+
     /// The same, whose pulse is felt.
     pub(super) fn felt(self, pulse: Arc<Pulse>) -> Self {
         Self {
             pulse: Some(pulse),
+            ..self
+        }
+    }
+
+    /// The same, which wakes who waits for its next words.
+    pub(super) fn awaited(self, listener: Arc<AtomicWaker>) -> Self {
+        Self {
+            listener: Some(listener),
             ..self
         }
     }
@@ -126,6 +143,12 @@ impl AsyncRead for Wire {
             }
             if let Some(heads) = &self.heads {
                 heads.hear(&buffer.filled()[before..]);
+            }
+            if let Some(frames) = &self.frames {
+                frames.hear(&buffer.filled()[before..]);
+            }
+            if let Some(listener) = &self.listener {
+                listener.wake();
             }
         }
         read

@@ -8,15 +8,15 @@ use super::Live;
 use crate::{
     model::{Mesh, PodUid},
     proxy::{Shared, door::OpenDoor},
-    telemetry::{ConnectionId, Denied, LiveConnection},
+    telemetry::{ConnectionId, Denied, LiveConnection, Phase},
 };
 
 /// The open connections of a lane, and the requests on them.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Registry {
     pub(super) open: RefCell<HashMap<ConnectionId, Rc<Live>>>,
-    /// Told of each that ends.
-    pub(super) ended: Notify,
+    /// Told of each that is answered, and of each that ends.
+    pub(in crate::proxy) news: Notify,
 }
 
 // === impl Registry ===
@@ -59,6 +59,17 @@ impl Registry {
         self.until(|open| open.is_empty()).await;
     }
 
+    /// Waits until each that is left was answered by its upstream; says whether there was anything to wait for.
+    pub(in crate::proxy) async fn answered(&self) -> bool {
+        let are_answered =
+            |open: &HashMap<ConnectionId, Rc<Live>>| open.values().all(|live| live.phase() == Phase::Open);
+        if are_answered(&self.open.borrow()) {
+            return false;
+        }
+        self.until(are_answered).await;
+        true
+    }
+
     /// Waits until none of those is left that are open at this moment.
     pub(in crate::proxy) async fn turned_over(&self) {
         let present: Vec<_> = self.open.borrow().keys().copied().collect();
@@ -66,15 +77,15 @@ impl Registry {
     }
 
     async fn until(&self, such: impl Fn(&HashMap<ConnectionId, Rc<Live>>) -> bool) {
-        let mut ended = pin!(self.ended.notified());
+        let mut news = pin!(self.news.notified());
         loop {
-            // Register before the check, so that the last end is not missed.
-            ended.as_mut().enable();
+            // Register before the check, so that the last one is not missed.
+            news.as_mut().enable();
             if such(&self.open.borrow()) {
                 return;
             }
-            ended.as_mut().await;
-            ended.set(self.ended.notified());
+            news.as_mut().await;
+            news.set(self.news.notified());
         }
     }
 

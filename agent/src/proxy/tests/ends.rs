@@ -106,7 +106,7 @@ fn a_drain_lets_connections_finish() {
     let (client, server) = world.pair();
 
     thread::scope(|scope| {
-        let drain = scope.spawn(|| block_on(world.proxy().drain(PATIENCE)));
+        let drain = scope.spawn(|| block_on(world.proxy().drain(PATIENCE, PATIENCE)));
         eventually(|| {
             world
                 .front
@@ -133,7 +133,7 @@ fn a_drain_cuts_what_is_left_after_its_grace() {
     };
     let (client, server) = world.pair();
 
-    block_on(world.proxy().drain(Duration::from_millis(10)));
+    block_on(world.proxy().drain(Duration::from_millis(10), PATIENCE));
 
     assert_eq!(read_to_end(&client), (Vec::new(), RESET));
     assert_eq!(read_to_end(&server), (Vec::new(), RESET));

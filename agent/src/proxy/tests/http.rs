@@ -1,7 +1,9 @@
 //! HTTP/1 through the proxy: what reaches the application, and what the client gets.
 
+mod again;
 mod bodies;
 mod stalls;
+mod two;
 mod upstreams;
 
 use std::io::{BufRead as _, BufReader};

@@ -5,7 +5,7 @@ use rustls::{ClientConnection, RootCertStore, version::TLS13};
 use super::{super::provider::provider, *};
 
 /// The first flight of a client that offers these protocols.
-fn flight(protocols: &[&[u8]]) -> Vec<u8> {
+pub(super) fn flight(protocols: &[&[u8]]) -> Vec<u8> {
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3")
@@ -20,7 +20,7 @@ fn flight(protocols: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The same handshake message, in records of so many bytes.
-fn recut(flight: &[u8], size: usize) -> Vec<u8> {
+pub(super) fn recut(flight: &[u8], size: usize) -> Vec<u8> {
     let records = flight[RECORD_HEADER..].chunks(size).map(|chunk| {
         let length = u16::try_from(chunk.len()).expect("short").to_be_bytes();
         [&[22, 3, 1, length[0], length[1]], chunk].concat()

@@ -1,12 +1,18 @@
 //! What the suite's tests came to, read from what `go test -v` prints.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use anyhow::{Result, bail};
+use cluster::CONFORMANCE_TESTS;
 
 /// The tests so far, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Results {
+pub(crate) struct Results {
+    /// The one that is wanted; all of meshes, if none is named.
+    only: Option<String>,
     tests: BTreeMap<String, Ended>,
     /// The suite as a whole, which also fails when it cannot be set up.
     whole: Option<Outcome>,
@@ -30,11 +36,22 @@ enum Outcome {
 // === impl Results ===
 
 impl Results {
+    /// None yet, of the test that is wanted or of all.
+    pub(super) fn of(only: Option<&str>) -> Self {
+        Self {
+            only: only.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+
     /// Takes one line; gives the name of the test that begins with it.
     pub(super) fn read<'a>(&mut self, line: &'a str) -> Option<&'a str> {
         let line = line.trim_start();
         if let Some(test) = line.strip_prefix("=== RUN ") {
-            return test.trim_start().strip_prefix(INSIDE).filter(|name| of_mesh(name));
+            return test
+                .trim_start()
+                .strip_prefix(INSIDE)
+                .filter(|name| self.is_wanted(name));
         }
         let (outcome, rest) = [
             ("--- PASS: ", Outcome::Passed),
@@ -46,30 +63,66 @@ impl Results {
         let (name, took) = rest.split_once(' ')?;
         if name == WHOLE {
             self.whole = Some(outcome);
-        } else if let Some(name) = name.strip_prefix(INSIDE).filter(|name| of_mesh(name)) {
+        } else if let Some(name) = name.strip_prefix(INSIDE).filter(|name| self.is_wanted(name)) {
             let took = took.trim_matches(['(', ')']).to_owned();
             self.tests.insert(name.to_owned(), Ended { outcome, took });
         }
         None
     }
 
-    /// Fails unless all tests passed, or the only one that was wanted.
-    pub(super) fn verdict(&self, only: Option<&str>) -> Result<()> {
-        if let Some(only) = only {
-            match self.tests.get(only).map(|ended| ended.outcome) {
-                Some(Outcome::Passed) => return Ok(()),
-                Some(Outcome::Failed | Outcome::Skipped) => bail!("{only} did not pass"),
-                None => bail!("the suite ran no test {only} of a mesh"),
-            }
-        }
+    /// Fails unless all that is wanted passed.
+    pub(super) fn all_passed(&self) -> Result<()> {
         let bad = self.count(Outcome::Failed) + self.count(Outcome::Skipped);
         if bad > 0 {
             bail!("{bad} tests did not pass");
         }
-        if self.tests.is_empty() || self.whole != Some(Outcome::Passed) {
-            bail!("the suite did not come to its end, or failed outside its tests");
+        self.came_to_its_end()?;
+        if self.whole != Some(Outcome::Passed) {
+            bail!("the suite failed outside its tests");
         }
         Ok(())
+    }
+
+    /// Fails unless these tests passed, and no other.
+    pub(super) fn only_passed(&self, expected: &[&str]) -> Result<()> {
+        self.came_to_its_end()?;
+        let passed: BTreeSet<_> = self
+            .tests
+            .iter()
+            .filter(|(_, ended)| ended.outcome == Outcome::Passed)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let expected: BTreeSet<_> = expected.iter().copied().filter(|name| self.is_wanted(name)).collect();
+        if passed != expected {
+            bail!("{expected:?} should pass, and no other; {passed:?} did");
+        }
+        Ok(())
+    }
+
+    /// Fails unless the suite has the tests that are known, and no other: each is a test in network namespaces, too.
+    pub(super) fn are_the_known(&self) -> Result<()> {
+        let known = CONFORMANCE_TESTS.into_iter().filter(|name| self.is_wanted(name));
+        if !self.tests.keys().map(String::as_str).eq(known) {
+            bail!(
+                "the suite has other tests than those that are known: {:?}",
+                self.tests.keys()
+            );
+        }
+        Ok(())
+    }
+
+    fn came_to_its_end(&self) -> Result<()> {
+        match (&self.only, self.tests.is_empty()) {
+            (Some(only), true) => bail!("the suite ran no test {only} of a mesh"),
+            (None, true) => bail!("the suite ran no test of a mesh"),
+            (_, false) if self.whole.is_none() => bail!("the suite did not come to its end"),
+            (_, false) => Ok(()),
+        }
+    }
+
+    /// Whether a test is one of a mesh, no part of one, and wanted. Those of gateways are there too, and are skipped.
+    fn is_wanted(&self, name: &str) -> bool {
+        name.starts_with("Mesh") && !name.contains('/') && self.only.as_deref().is_none_or(|only| only == name)
     }
 
     fn count(&self, outcome: Outcome) -> usize {
@@ -100,11 +153,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Whether a test is one of a mesh, and not a part of one. Those of gateways are there too, and are skipped.
-fn of_mesh(name: &str) -> bool {
-    name.starts_with("Mesh") && !name.contains('/')
-}
-
 const WHOLE: &str = "TestConformance";
 const INSIDE: &str = "TestConformance/";
 
@@ -113,7 +161,11 @@ mod tests {
     use super::*;
 
     fn read(lines: &[&str]) -> Results {
-        let mut results = Results::default();
+        read_only(None, lines)
+    }
+
+    fn read_only(only: Option<&str>, lines: &[&str]) -> Results {
+        let mut results = Results::of(only);
         for line in lines {
             results.read(line);
         }
@@ -141,32 +193,57 @@ mod tests {
             results.to_string(),
             "passed      1.25s  MeshBasic\n1 passed, 0 failed, 0 skipped"
         );
-        results.verdict(None).unwrap();
+        results.all_passed().unwrap();
     }
 
     #[test]
     fn a_failed_or_a_skipped_test_or_no_end_is_no_pass() {
-        let passed = "--- PASS: TestConformance/MeshBasic (1.25s)";
-        let end = "--- PASS: TestConformance (2.00s)";
         for lines in [
-            &[passed, "--- FAIL: TestConformance/MeshPorts (1.00s)", end][..],
-            &[passed, "--- SKIP: TestConformance/MeshPorts (0.00s)", end],
-            &[passed, "--- FAIL: TestConformance (2.00s)"],
-            &[passed],
-            &[end],
+            &[BASIC, "--- FAIL: TestConformance/MeshPorts (1.00s)", PASSED][..],
+            &[BASIC, "--- SKIP: TestConformance/MeshPorts (0.00s)", PASSED],
+            &[BASIC, FAILED],
+            &[BASIC],
+            &[PASSED],
         ] {
-            assert!(read(lines).verdict(None).is_err(), "{lines:?}");
+            assert!(read(lines).all_passed().is_err(), "{lines:?}");
         }
     }
 
     #[test]
-    fn one_wanted_test_decides_alone() {
-        let results = read(&[
-            "--- PASS: TestConformance/MeshBasic (1.25s)",
-            "--- SKIP: TestConformance/MeshPorts (0.00s)",
-        ]);
-        results.verdict(Some("MeshBasic")).unwrap();
-        assert!(results.verdict(Some("MeshPorts")).is_err());
-        assert!(results.verdict(Some("MeshOther")).is_err());
+    fn a_test_that_is_not_known_or_not_there_is_noticed() {
+        let passed = |name: &str| format!("--- PASS: TestConformance/{name} (1.00s)");
+        let mut lines = CONFORMANCE_TESTS.map(passed).to_vec();
+        let known = |lines: &[String]| read(&lines.iter().map(String::as_str).collect::<Vec<_>>()).are_the_known();
+        known(&lines).unwrap();
+        assert!(known(&lines[1..]).is_err());
+        lines.push(passed("MeshOther"));
+        assert!(known(&lines).is_err());
+        read_only(Some("MeshBasic"), &[BASIC]).are_the_known().unwrap();
     }
+
+    #[test]
+    fn one_wanted_test_decides_alone() {
+        let lines = [BASIC, "--- SKIP: TestConformance/MeshPorts (0.00s)", PASSED];
+        read_only(Some("MeshBasic"), &lines).all_passed().unwrap();
+        assert!(read_only(Some("MeshPorts"), &lines).all_passed().is_err());
+        assert!(read_only(Some("MeshOther"), &lines).all_passed().is_err());
+    }
+
+    #[test]
+    fn where_some_are_to_pass_all_others_must_fail() {
+        let lines = [BASIC, "--- FAIL: TestConformance/MeshPorts (1.00s)", FAILED];
+        let results = read(&lines);
+        results.only_passed(&["MeshBasic"]).unwrap();
+        assert!(results.only_passed(&[]).is_err());
+        assert!(results.only_passed(&["MeshBasic", "MeshPorts"]).is_err());
+        assert!(read(&lines[..2]).only_passed(&["MeshBasic"]).is_err(), "no end");
+        read_only(Some("MeshPorts"), &lines)
+            .only_passed(&["MeshBasic"])
+            .unwrap();
+        assert!(read_only(Some("MeshOther"), &lines).only_passed(&[]).is_err());
+    }
+
+    const BASIC: &str = "--- PASS: TestConformance/MeshBasic (1.25s)";
+    const PASSED: &str = "--- PASS: TestConformance (2.00s)";
+    const FAILED: &str = "--- FAIL: TestConformance (2.00s)";
 }

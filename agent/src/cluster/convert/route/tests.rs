@@ -231,3 +231,33 @@ fn only_tls_routes_have_server_names() {
     let tcp = json!({ "parentRefs": [cart()], "rules": [{ "backendRefs": [{ "name": "web", "port": 443 }] }] });
     assert_eq!(read(Kind::TcpRoute, tcp).unwrap().rules[0].matches, []);
 }
+
+#[test]
+fn server_names_are_names_or_a_wildcard_above_one() {
+    let spec = |hostnames: Json| {
+        json!({
+            "parentRefs": [cart()],
+            "hostnames": hostnames,
+            "rules": [{ "backendRefs": [{ "name": "web", "port": 443 }] }],
+        })
+    };
+    let names = |hostnames| {
+        read(Kind::TlsRoute, spec(hostnames))
+            .map(|route| route.server_names.len())
+            .ok()
+    };
+    assert_eq!(names(json!(["a.example", "*.example"])), Some(2));
+    for wrong in [
+        "*",
+        "*example",
+        "a.*.example",
+        "*.",
+        "10.0.0.1",
+        "fd00::1",
+        "A.example",
+        "a.example.",
+    ] {
+        assert_eq!(names(json!(["a.example", wrong])), None, "{wrong}");
+    }
+    assert_eq!(names(json!([])), None);
+}

@@ -98,6 +98,37 @@ fn what_a_route_names_and_is_not_there_is_told() {
 }
 
 #[test]
+fn routes_for_connections_are_told_as_those_for_requests_are() {
+    let route = |kind, name, parent, backend| mk_route(kind, name, spec(parent, backend), Json::Null);
+    let tcp = |parent, backend| route(Kind::TcpRoute, "tcp", parent, backend);
+    let good = "Accepted True Accepted, ResolvedRefs True ResolvedRefs";
+    assert_eq!(told(vec![tcp("cart", cart())]), [good]);
+    assert_eq!(
+        told(vec![tcp("cart", json!({ "name": "ghost", "port": 80 }))]),
+        ["Accepted True Accepted, ResolvedRefs False BackendNotFound"]
+    );
+    assert_eq!(
+        told(vec![tcp("ghost", cart())]),
+        ["Accepted False NoMatchingParent, ResolvedRefs True ResolvedRefs"]
+    );
+    let tls = |servers: Json| {
+        let mut spec = spec("cart", cart());
+        spec["hostnames"] = servers;
+        mk_route(Kind::TlsRoute, "tls", spec, Json::Null)
+    };
+    assert_eq!(told(vec![tls(json!(["*.example"]))]), [good]);
+    assert_eq!(
+        told(vec![tls(json!(["10.0.0.1"]))]),
+        ["Accepted False UnsupportedValue"]
+    );
+    let http = route(Kind::HttpRoute, "http", "cart", cart());
+    assert_eq!(
+        told(vec![http, tcp("cart", cart())]),
+        [good, "Accepted False Conflicted, ResolvedRefs True ResolvedRefs"]
+    );
+}
+
+#[test]
 fn what_is_not_understood_is_an_unsupported_value() {
     let odd = mk_route(
         Kind::HttpRoute,

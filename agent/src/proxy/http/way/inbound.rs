@@ -21,7 +21,7 @@ use crate::{
         route::{Route, route},
     },
     telemetry::{Denied, Security},
-    tls::{self, Peer},
+    tls::Peer,
 };
 
 /// The way of requests to a pod of this node.
@@ -90,22 +90,21 @@ impl Inbound {
     ) -> Result<Leg, Denied> {
         let conversation = &exchange.conversation;
         let lane = &conversation.lane;
-        let key = conversation.key(address);
-        let waiting = conversation.pinned(&key).or_else(|| lane.legs.take(&key, None, lane));
-        if let Some(leg) = waiting {
-            return Ok(leg);
-        }
-        let arrival = &conversation.arrival;
-        let through = Through::App(arrival.door().clone());
-        let Upstream { line, ports, .. } =
-            connect::connect(address, arrival, &through, tls::Protocol::Http1, lane).await?;
-        match line {
-            Dialled::Plaintext(stream) => {
-                let line = Line::new(lane.next_id(), None, ports);
-                Leg::open(key, Wire::plain(stream, Vec::new()), line).await
+        let open = async |key| {
+            let arrival = &conversation.arrival;
+            let through = Through::App(arrival.door().clone());
+            let version = conversation.version;
+            let Upstream { line, ports, .. } =
+                connect::connect(address, arrival, &through, version.between_agents(), lane).await?;
+            match line {
+                Dialled::Plaintext(stream) => {
+                    let line = Line::new(lane.next_id(), None, ports);
+                    Leg::open(key, Wire::plain(stream, Vec::new()), version, line).await
+                }
+                // An application is reached inside its own namespace.
+                Dialled::Mesh { .. } | Dialled::Requests(_) => Err(Denied::AgentError),
             }
-            // An application is reached inside its own namespace.
-            Dialled::Mesh { .. } | Dialled::Requests(_) => Err(Denied::AgentError),
-        }
+        };
+        conversation.leg(conversation.key(address), None, open).await
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         http::{
             exchange::Exchange,
             forwarded, hop,
-            leg::{Leg, Line},
+            leg::{Leg, LegKey, Line},
             told,
             wire::Wire,
         },
@@ -23,7 +23,6 @@ use crate::{
         route::{Route, route},
     },
     telemetry::{Denied, Security},
-    tls,
 };
 
 /// The way of a pod's requests to endpoints.
@@ -78,66 +77,57 @@ impl Outbound {
         let permit = authorise::egress(identified, exchange, &lane.shared)?;
         let outgoing = Outgoing {
             arrival,
-            service: serving.cloned(),
+            service: asked_for.clone(),
             permit,
             mesh: mesh.clone(),
             live: exchange,
             lane,
         };
-        let through = match outgoing.through(address).await? {
+        let through = match outgoing.through(address, serving).await? {
             Through::Lease(door) => match connect::leased(arrival, &door, address, lane).await? {
                 Leased::Pass => Through::Lease(door),
                 Leased::HasLeft => Through::Network(Remote::new(address, None, &mesh, lane)),
             },
             through @ (Through::Network(_) | Through::App(_)) => through,
         };
-        let leg = match self.waiting(address, &through, exchange) {
-            Some(leg) => leg,
-            None => self.dial(address, &through, exchange).await?,
+        let expected = match &through {
+            Through::Network(remote) => Some(&remote.expected),
+            Through::Lease(_) | Through::App(_) => None,
         };
+        let open = async |key| dial(key, &through, exchange).await;
+        let leg = conversation.leg(conversation.key(address), expected, open).await?;
         forwarded::set_client(headers, prove(&leg, &through, &mesh, exchange));
         if let Some(peer) = &leg.line.peer {
             let told = self
                 .told
                 .get_or_init(|| told::tell(&header(arrival, asked_for.as_ref())));
             if let Some(value) = told {
-                told::say(headers, value, &leg.line.told);
+                told::say(headers, value, &leg);
             }
             let ground = Ground::Egress { peer: peer.clone() };
             exchange.stand_on(ground, &lane.shared)?;
         }
         Ok(leg)
     }
+}
 
-    fn waiting(&self, address: SocketAddr, through: &Through, exchange: &Exchange) -> Option<Leg> {
-        let conversation = &exchange.conversation;
-        let key = conversation.key(address);
-        let expected = match through {
-            Through::Network(remote) => Some(&remote.expected),
-            Through::Lease(_) | Through::App(_) => None,
-        };
-        conversation
-            .pinned(&key)
-            .or_else(|| conversation.lane.legs.take(&key, expected, &conversation.lane))
-    }
-
-    async fn dial(&self, address: SocketAddr, through: &Through, exchange: &Exchange) -> Result<Leg, Denied> {
-        let conversation = &exchange.conversation;
-        let lane = &conversation.lane;
-        let Upstream { line, ports, .. } =
-            connect::connect(address, &conversation.arrival, through, tls::Protocol::Http1, lane).await?;
-        let (wire, peer) = match line {
-            Dialled::Plaintext(stream) => (Wire::plain(stream, Vec::new()), None),
-            Dialled::Requests(secured) => {
-                let peer = secured.established.peer.clone();
-                (Wire::secured(*secured), Some(peer))
-            }
-            // Only streams of bytes are carried.
-            Dialled::Mesh { .. } => return Err(Denied::AgentError),
-        };
-        let line = Line::new(lane.next_id(), peer, ports);
-        Leg::open(conversation.key(address), wire, line).await
-    }
+async fn dial(key: LegKey, through: &Through, exchange: &Exchange) -> Result<Leg, Denied> {
+    let conversation = &exchange.conversation;
+    let (lane, version) = (&conversation.lane, conversation.version);
+    let protocol = version.between_agents();
+    let Upstream { line, ports, .. } =
+        connect::connect(key.address, &conversation.arrival, through, protocol, lane).await?;
+    let (wire, peer) = match line {
+        Dialled::Plaintext(stream) => (Wire::plain(stream, Vec::new()), None),
+        Dialled::Requests(secured) => {
+            let peer = secured.established.peer.clone();
+            (Wire::secured(*secured), Some(peer))
+        }
+        // Only streams of bytes are carried.
+        Dialled::Mesh { .. } => return Err(Denied::AgentError),
+    };
+    let line = Line::new(lane.next_id(), peer, ports);
+    Leg::open(key, wire, version, line).await
 }
 
 /// Notes who serves, as far as it is proved, and says what an application of this node is told of who asks.

@@ -106,7 +106,7 @@ fn while_the_agent_drains_connections_end_with_their_next_response_and_not_befor
     let (head, _) = ask(&client, GET);
     assert_eq!(field(&head, "connection"), None);
     thread::scope(|scope| {
-        let draining = scope.spawn(|| block_on(world.proxy().drain(PATIENCE)));
+        let draining = scope.spawn(|| block_on(world.proxy().drain(PATIENCE, PATIENCE)));
         // Its listeners are closed: it drains.
         eventually(|| {
             let refused = world.front.run(|| TcpStream::connect((API, world.out))).unwrap();

@@ -1,0 +1,38 @@
+//! The tasks of one connection of HTTP/2: they stay on its lane, and can be cut together.
+
+use std::future::Future;
+
+use hyper::rt::Executor;
+use tokio::task::spawn_local;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Where the library runs what belongs to one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tasks(CancellationToken);
+
+// === impl Tasks ===
+
+impl Tasks {
+    /// Drops all of them, and with them the connection.
+    pub(super) fn cut(&self) {
+        self.0.cancel();
+    }
+
+    /// Cuts them at the end of the guard.
+    pub(super) fn guard(&self) -> DropGuard {
+        self.0.clone().drop_guard()
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, task: F) {
+        let Self(cut) = self.clone();
+        spawn_local(async move {
+            // Whether it came to its end is its own business.
+            let _ = cut.run_until_cancelled(task).await;
+        });
+    }
+}
