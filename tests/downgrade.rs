@@ -5,12 +5,13 @@ use std::{thread, time::Duration};
 
 use agent_common::{Direction, Hello, MeshId};
 use harness::{App, Family, Fate, Object, Pod, Relay, Segment, Sniffer, Talk, Way, wait};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     mesh::{Mesh, wait_released},
     mtls::{Pair, TEXT},
     policy::{is_of, strict},
+    replaced::until_back,
 };
 
 #[test]
@@ -203,7 +204,6 @@ fn a_pod_that_is_remembered_or_strict_is_waited_for_while_its_agent_is_replaced(
     let Mesh {
         agents: [near, far], ..
     } = mesh;
-    let servers = [&server, &never_met];
     let talk = |server: &Pod, family| {
         let stream = client.connect(server.addresses().at(family, 8080))?;
         Talk::ask(&stream, TEXT.as_bytes())
@@ -211,22 +211,12 @@ fn a_pod_that_is_remembered_or_strict_is_waited_for_while_its_agent_is_replaced(
     both(|family| assert_eq!(talk(&server, family).unwrap(), TEXT.as_bytes()));
     let sniffer = Sniffer::looking_for(client.netns(), "eth0", TEXT);
     let (successor, _) = far.terminate(wait::PATIENCE);
-    let _successor = thread::scope(|scope| {
-        let talk = &talk;
-        let talks = servers.map(|server| Family::BOTH.map(|family| scope.spawn(move || talk(server, family))));
-        wait::until(wait::PATIENCE, "all of them under way", || {
-            let shown = near.debug(&["conn", "show"]);
-            let outbound = |row: &&Value| row["direction"] == "outbound" && row["phase"] != "pooled";
-            shown
-                .as_array()
-                .is_some_and(|rows| rows.iter().filter(outbound).count() >= 4)
-        });
-        let successor = successor.start();
-        for talk in talks.into_iter().flatten() {
-            assert_eq!(talk.join().unwrap().unwrap(), TEXT.as_bytes());
-        }
-        successor
-    });
+    let talk = &talk;
+    let calls = [&server, &never_met].map(|server| Family::BOTH.map(|family| move || talk(server, family)));
+    let (_successor, heard) = until_back(&near, successor, calls.into_iter().flatten());
+    for heard in heard {
+        assert_eq!(heard.unwrap(), TEXT.as_bytes());
+    }
     assert_eq!(sniffer.told(), 0, "not a byte of plaintext");
 }
 
@@ -300,7 +290,7 @@ fn outside(pair: &Pair) -> Pod {
 }
 
 /// Takes the server out of the mesh by its own label.
-fn leave(pair: &mut Pair) {
+pub(crate) fn leave(pair: &mut Pair) {
     pair.server
         .update(|pod| pod["metadata"]["labels"][LABEL] = "disabled".into());
     wait_released(&pair.mesh.nodes[1], &pair.server);

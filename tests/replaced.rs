@@ -5,13 +5,20 @@ use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use harness::{App, Family, Pod, Talk, wait};
+use harness::{Agent, App, Family, Launch, Pod, Sniffer, Talk, wait};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::mesh::{Mesh, Single, wait_captured};
+use crate::{
+    downgrade::{both, leave},
+    mesh::{Mesh, Single, wait_captured},
+    mtls::{Pair, TEXT},
+    policy::strict,
+    silence::fails_closed,
+};
 
 #[test]
 fn clients_whose_handshake_is_under_way_when_an_agent_ends_are_served() {
@@ -116,6 +123,99 @@ fn no_connection_is_reset_or_refused_while_the_agent_of_either_end_is_replaced_a
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+#[test]
+fn a_strict_pod_that_no_service_names_is_waited_for_by_who_has_met_it_and_by_nobody_else() {
+    let pair = Pair::start();
+    let never_met = pair.mesh.pod(1, "mesh/other");
+    let _app = never_met.serve(8080, App::Echo);
+    pair.mesh.apply(&strict("mesh"));
+    for pod in [&pair.server, &never_met] {
+        wait::until(wait::PATIENCE, "the strict pod fails closed", || {
+            fails_closed(&pair.mesh.agents[1], pod)
+        });
+    }
+    pair.mesh.wait_certified();
+    both(|family| assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes()));
+    let Pair {
+        client, server, mesh, ..
+    } = pair;
+    let Mesh {
+        agents: [near, far],
+        lab: _lab,
+        nodes: _nodes,
+        ca: _ca,
+    } = mesh;
+    let talk = |server: &Pod, family| {
+        let stream = client.connect(server.addresses().at(family, 8080))?;
+        Talk::ask(&stream, TEXT.as_bytes())
+    };
+    let sniffer = Sniffer::looking_for(client.netns(), "eth0", TEXT);
+    let (successor, _) = far.terminate(wait::PATIENCE);
+    both(|family| refused_at_once(|| talk(&never_met, family)));
+    let calls = Family::BOTH.map(|family| {
+        let (talk, server) = (&talk, &server);
+        move || talk(server, family)
+    });
+    let (_successor, heard) = until_back(&near, successor, calls);
+    for heard in heard {
+        assert_eq!(heard.unwrap(), TEXT.as_bytes());
+    }
+    assert_eq!(sniffer.told(), 0, "not a byte of plaintext");
+}
+
+#[test]
+fn nobody_is_waited_for_at_an_address_where_plaintext_is_spoken() {
+    let mut pair = Pair::start();
+    both(|family| assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes()));
+    leave(&mut pair);
+    let nobody_there = |family| {
+        let stream = pair.client.connect(pair.server.addresses().at(family, 8081))?;
+        Talk::ask(&stream, TEXT.as_bytes())
+    };
+    // Its agent may be on its way back.
+    both(|family| {
+        let start = Instant::now();
+        nobody_there(family).unwrap_err();
+        assert!(start.elapsed() > WAITED, "{:?}", start.elapsed());
+    });
+    both(|family| {
+        assert_eq!(pair.talk(family).unwrap(), TEXT.as_bytes());
+        pair.record(family, |record| record["security"] == "plaintext");
+        refused_at_once(|| nobody_there(family));
+    });
+}
+
+/// Talks through the near agent to pods whose own agent is away; when all of it waits there, the successor comes. Gives that,
+/// and what came of the talks.
+pub(crate) fn until_back<T: Send>(
+    near: &Agent,
+    successor: Launch,
+    talks: impl IntoIterator<Item = impl FnOnce() -> T + Send>,
+) -> (Agent, Vec<T>) {
+    thread::scope(|scope| {
+        let talks: Vec<_> = talks.into_iter().map(|talk| scope.spawn(talk)).collect();
+        wait::until(wait::PATIENCE, "all of them under way", || {
+            let shown = near.debug(&["conn", "show"]);
+            let outbound = |row: &&Value| row["direction"] == "outbound" && row["phase"] != "pooled";
+            shown
+                .as_array()
+                .is_some_and(|rows| rows.iter().filter(outbound).count() >= talks.len())
+        });
+        let successor = successor.start();
+        let talks = talks.into_iter().map(|talk| talk.join().expect("talks do not panic"));
+        (successor, talks.collect())
+    })
+}
+
+/// Checks that it is refused, and that nobody is waited for before.
+fn refused_at_once(mut talk: impl FnMut() -> io::Result<Vec<u8>>) {
+    wait::in_time(AT_ONCE, || {
+        let start = Instant::now();
+        talk().unwrap_err();
+        start.elapsed()
+    });
+}
+
 /// Keeps what a pod sends from leaving it, where it is such.
 fn hold(pod: &Pod, such: &str) {
     pod.netns().sh(&format!(
@@ -143,5 +243,8 @@ fn until_stopped(from: &Pod, to: SocketAddr, stop: &AtomicBool, served: &AtomicU
     failed
 }
 
+/// An agent that may come back is waited for longer, 4 s.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const WAITED: Duration = Duration::from_secs(2);
 /// How often an agent is replaced.
 const ROUNDS: usize = 6;

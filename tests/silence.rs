@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use harness::{App, Family, Sniffer, Talk, wait};
+use harness::{Agent, App, Family, Pod, Sniffer, Talk, wait};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -16,10 +16,7 @@ fn a_hundred_connections_of_a_strict_pod_wait_for_the_next_agent_and_no_interfac
     let mut pair = Pair::start();
     pair.mesh.apply(&strict("mesh"));
     wait::until(wait::PATIENCE, "the strict pod fails closed", || {
-        let pods = pair.mesh.agents[0].debug(&["pod", "show"]);
-        let rows = pods.as_array().cloned().unwrap_or_default();
-        rows.iter()
-            .any(|row| row["uid"] == pair.client.uid() && row["on_agent_failure"] == "closed")
+        fails_closed(&pair.mesh.agents[0], &pair.client)
     });
     let (nodes, underlay) = (&pair.mesh.nodes, pair.mesh.lab.underlay());
     let places = [
@@ -78,6 +75,14 @@ fn a_hundred_connections_of_a_strict_pod_wait_for_the_next_agent_and_no_interfac
     for (name, sniffer) in sniffers.iter().filter(|(name, _)| between(name)) {
         wait::until(wait::PATIENCE, format!("plaintext at {name}"), || sniffer.told() > 0);
     }
+}
+
+/// Whether the agent holds new connections of the pod back while it is away.
+pub(crate) fn fails_closed(agent: &Agent, pod: &Pod) -> bool {
+    let pods = agent.debug(&["pod", "show"]);
+    let rows = pods.as_array().cloned().unwrap_or_default();
+    rows.iter()
+        .any(|row| row["uid"] == pod.uid() && row["on_agent_failure"] == "closed")
 }
 
 const CONNECTIONS: usize = 120;

@@ -40,6 +40,8 @@ pub(super) struct Remote {
     strict: bool,
     /// Whether this node has spoken mutual TLS with the pod a short while ago.
     met: bool,
+    /// Whether it has done so with a pod at the address, whose name is not known.
+    met_here: bool,
 }
 
 /// A connection to a [`Remote`].
@@ -81,9 +83,13 @@ impl Remote {
         let endpoint = mesh.endpoint_at(address);
         let pod = endpoint.and_then(|endpoint| endpoint.pod.as_ref());
         let namespace = pod.map(|(_, name)| name).or(service).map(|name| name.namespace.clone());
-        let met = pod.is_some_and(|(uid, name)| {
-            lane.shared.met.contains(uid) && mesh.policies.enrolled_namespaces.contains(&name.namespace)
-        });
+        let memory = &lane.shared.met;
+        let enrols = |namespace: &str| mesh.policies.enrolled_namespaces.contains(namespace);
+        let met = pod.is_some_and(|(uid, name)| memory.contains(uid) && enrols(&name.namespace));
+        let met_here = pod.is_none()
+            && memory
+                .namespace_at(address.ip())
+                .is_some_and(|namespace| enrols(&namespace));
         Self {
             address,
             expected: Expected {
@@ -94,6 +100,7 @@ impl Remote {
             inside: endpoint.is_some() || is_pods(address.ip(), mesh),
             strict: met || endpoint.is_some_and(|endpoint| mesh.requires_mtls(endpoint, address.port())),
             met,
+            met_here,
         }
     }
 
@@ -101,7 +108,8 @@ impl Remote {
     /// whatever its application does; while it is away a pod that fails open answers in plaintext, and one that fails
     /// closed, as all Strict ones do, with a reset.
     fn may_come_back(&self, denied: Denied) -> bool {
-        (denied == Denied::PeerNotInMesh && self.met) || (denied == Denied::UpstreamRefused && self.strict)
+        (denied == Denied::PeerNotInMesh && self.met)
+            || (denied == Denied::UpstreamRefused && (self.strict || self.met_here))
     }
 
     /// The same where an agent was seen to be there: from here on the pod is not reached in plaintext.
@@ -212,7 +220,12 @@ async fn dial_once(
             })
         }
         Spoken::No | Spoken::Unknown if remote.strict => Err(Denied::PeerNotInMesh.into()),
-        Spoken::No | Spoken::Unknown => Ok(Line::Plaintext(ResetOnDrop::new(stream))),
+        Spoken::No | Spoken::Unknown => {
+            if remote.met_here {
+                lane.shared.met.forget_address(remote.address.ip());
+            }
+            Ok(Line::Plaintext(ResetOnDrop::new(stream)))
+        }
     }
 }
 
@@ -262,7 +275,7 @@ async fn shake_hands(
             }
         })?;
     lane.shared.telemetry.shook_hands(TlsSide::Client, established.resumed);
-    lane.shared.met.insert(&established.peer.uid);
+    lane.shared.met.insert(&established.peer, remote.address.ip());
     lane.pool.dialled(source, &established.peer, &lane.shared.mesh());
     Ok(Secured { stream, established })
 }
