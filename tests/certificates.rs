@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -230,5 +231,68 @@ fn a_denial_cuts_what_is_open_and_keeps_out_what_comes() {
     scene.until_reached();
 }
 
+#[test]
+fn a_replica_that_vanishes_without_a_word_is_left_for_another_one_within_seconds() {
+    let lab = Lab::new();
+    lab.manifests().enrolled("mesh");
+    let [one, two] = ["one", "two"].map(|name| lab.node(name));
+    let _pod = two.pod("mesh/web").start();
+    let ca = one.ca(&[]);
+    let replicas = Family::BOTH.map(|family| one.addresses().of(family));
+    let token = ca.token(two.name());
+    let token = token.to_str().expect("a lab's paths are text");
+    let named = two.agent().host("replicas", &replicas);
+    let agent = named
+        .arguments(&["--ca", &ca.url_at("replicas"), "--ca-token", token])
+        .start();
+    let attends = |replica: IpAddr| {
+        let established = two.netns().sh("ss -Htn state established dport = :15012");
+        let there = established
+            .lines()
+            .any(|line| line.contains(&SocketAddr::new(replica, 15_012).to_string()));
+        there && agent.metric("weft_ca_attended", &[]) == 1.0
+    };
+    let attended = || {
+        wait::until_some(PATIENCE, "a replica attended", || {
+            replicas.into_iter().find(|ip| attends(*ip))
+        })
+    };
+    let other = |replica| replicas.into_iter().find(|ip| *ip != replica).expect("there are two");
+
+    let first = attended();
+    lose(&two, other(first));
+    wait::holds(LOST, "it stays with the one that is there", || attends(first));
+    find_again(&two);
+    wait::in_time(LOST, || {
+        let lost = attended();
+        let start = Instant::now();
+        lose(&two, lost);
+        wait::until(PATIENCE, "the other replica attended", || attends(other(lost)));
+        let took = start.elapsed();
+        find_again(&two);
+        println!("{lost} lost, the other attended after {took:?}");
+        took
+    });
+}
+
+/// Takes a machine away from a node: nothing of it comes any more, no end of a connection either.
+fn lose(node: &Node, machine: IpAddr) {
+    let family = if machine.is_ipv4() { "ip" } else { "ip6" };
+    node.netns().sh(&format!(
+        "nft add table inet lost\n\
+         nft 'add chain inet lost in {{ type filter hook input priority 0; }}'\n\
+         nft 'add chain inet lost out {{ type filter hook output priority 0; }}'\n\
+         nft 'add rule inet lost in {family} saddr {machine} drop'\n\
+         nft 'add rule inet lost out {family} daddr {machine} drop'"
+    ));
+}
+
+fn find_again(node: &Node) {
+    node.netns().sh("nft delete table inet lost");
+}
+
+/// A machine that says nothing is believed to be lost after two seconds, and looked for in pauses of one; another one is tried
+/// after half a second, and takes its time.
+const LOST: Duration = Duration::from_secs(5);
 /// A certificate lives 16 s here; on a busy machine every step takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);

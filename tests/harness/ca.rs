@@ -51,6 +51,11 @@ impl Ca {
         format!("https://{}", self.address)
     }
 
+    /// The same where a name leads to it.
+    pub fn url_at(&self, host: &str) -> String {
+        format!("https://{host}:{PORT}")
+    }
+
     /// A file with a new token for a node.
     pub fn token(&self, node: &str) -> PathBuf {
         let made = self.command(&["token", "--node", node]);

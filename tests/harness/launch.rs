@@ -4,12 +4,16 @@ use std::{
     env,
     ffi::OsStr,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
 
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use serde_json::Value;
 
 use crate::{Agent, Netns, Node, Outcome, cgroup};
@@ -21,6 +25,7 @@ pub struct Launch {
     pub(crate) node: String,
     folder: PathBuf,
     cgroup: Option<PathBuf>,
+    hosts: Option<PathBuf>,
     source: Source,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -44,6 +49,7 @@ impl Launch {
             node: node.name().to_owned(),
             folder,
             cgroup: None,
+            hosts: None,
             source: Source::Manifests(node.lab().manifests.folder().to_owned()),
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -66,6 +72,15 @@ impl Launch {
     /// Attaches the programs to this cgroup instead of the root, and runs in it.
     pub fn cgroup(mut self, path: &Path) -> Self {
         self.cgroup = Some(path.to_owned());
+        self
+    }
+
+    /// Lets the agent alone find a host of this name at these addresses.
+    pub fn host(mut self, name: &str, addresses: &[IpAddr]) -> Self {
+        let lines: String = addresses.iter().map(|address| format!("{address} {name}\n")).collect();
+        let hosts = self.folder.join("hosts");
+        fs::write(&hosts, lines).expect("the lab's folder can be written");
+        self.hosts = Some(hosts);
         self
     }
 
@@ -126,7 +141,12 @@ impl Launch {
             .stderr(log);
         let mut child = self
             .netns
-            .run(|| command.spawn())
+            .run(|| {
+                if let Some(hosts) = &self.hosts {
+                    see_hosts(hosts);
+                }
+                command.spawn()
+            })
             .unwrap_or_else(|error| panic!("{}: {error}", weft().display()));
         let stdout = child.stdout.take().expect("stdout is piped");
         Agent::new(self, child, stdout)
@@ -187,6 +207,14 @@ impl Source {
             Self::Kubeconfig(file) => ["--kubeconfig".as_ref(), file.as_ref()],
         }
     }
+}
+
+/// Puts a file in the place of /etc/hosts, for the calling thread and what it starts.
+fn see_hosts(hosts: &Path) {
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace can be made");
+    let nothing = None::<&Path>;
+    mount(nothing, "/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing).expect("its mounts can be its own");
+    mount(Some(hosts), "/etc/hosts", nothing, MsFlags::MS_BIND, nothing).expect("a file can be mounted");
 }
 
 /// The `weft` under test: `WEFT_BIN`, else the one that lies beside this program.

@@ -33,11 +33,7 @@ impl Certificates {
         metrics: CertificateMetrics,
     ) -> anyhow::Result<Self> {
         if let (Some(address), Some(credential)) = (&config.ca.ca, credential(&config.ca)) {
-            let remote = Remote {
-                address: address.clone(),
-                credential,
-                node: config.node.as_str().into(),
-            };
+            let remote = Remote::new(address, credential, config.node.as_str());
             return Ok(Self::keep(remote, mesh, metrics));
         }
         let embedded = Embedded::create(mesh.clone(), &config.node, config.ca.certificate_life);

@@ -159,14 +159,8 @@ impl Cluster {
     /// The way of a node's agent to the CA, with this token.
     async fn remote(&self, address: &str, node: &str, token: &str) -> Remote {
         let bundle = self.file("bundle.pem", &self.bundle().await);
-        Remote {
-            address: address.to_owned(),
-            credential: Credential::Pod {
-                token: self.file(&format!("{node}.token"), token),
-                bundle,
-            },
-            node: node.into(),
-        }
+        let token = self.file(&format!("{node}.token"), token);
+        Remote::new(address, Credential::Pod { token, bundle }, node)
     }
 
     /// What agents mount.

@@ -69,13 +69,17 @@ impl Scene {
     }
 
     fn with_token(&self, node: &str, token: &str) -> Remote {
-        let file = self.folder.path().join(format!("{node}.token"));
+        let file = self.token(node);
         std::fs::write(&file, token).expect("written");
-        Remote {
-            address: self.address.to_string(),
-            credential: Credential::Join(file),
-            node: node.into(),
-        }
+        self.with_file(node, file)
+    }
+
+    fn token(&self, node: &str) -> PathBuf {
+        self.folder.path().join(format!("{node}.token"))
+    }
+
+    fn with_file(&self, node: &str, file: PathBuf) -> Remote {
+        Remote::new(self.address.to_string(), Credential::Join(file), node)
     }
 
     /// An agent of a node with these pods.
@@ -157,10 +161,9 @@ async fn a_refused_pod_gets_its_certificate_once_the_manifests_say_so() {
 #[tokio::test]
 async fn tokens_of_other_nodes_and_cas_expired_and_invented_ones_are_refused() {
     let scene = Scene::new("127.0.0.1:0", HOUR).await;
-    let foreign = Remote {
-        node: "node-2".into(),
-        ..scene.remote("node-1", HOUR)
-    };
+    let own = scene.remote("node-1", HOUR);
+    own.attend().await.expect("the token is this node's");
+    let foreign = scene.with_file("node-2", scene.token("node-1"));
     assert!(
         matches!(refused(&foreign).await, CaError::Token(_)),
         "the agent itself refuses it"
@@ -220,11 +223,7 @@ async fn a_rotation_goes_through_its_stages_while_agents_attend() {
     assert_eq!((shown.roots.len(), &*shown.rotation), (1, "none"));
     assert_eq!(*agent.identities.mesh_id().borrow(), mesh_id, "the mesh stays the same");
     // An agent with its old token comes back: the token's root is not one of those that rotate.
-    let late = Remote {
-        address: scene.address.to_string(),
-        credential: Credential::Join(scene.folder.path().join("node-1.token")),
-        node: "node-1".into(),
-    };
+    let late = scene.with_file("node-1", scene.token("node-1"));
     late.attend().await.expect("the token outlives the rotation");
 }
 

@@ -22,5 +22,5 @@ mod generated {
 const AUTHORIZATION: &str = "authorization";
 /// The metadata in which an agent of Kubernetes names its node.
 const NODE: &str = "weft-node";
-/// A dead peer is noticed after twice this.
+/// A process that hangs is noticed after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -31,17 +31,19 @@ use super::{
     AUTHORIZATION, KEEP_ALIVE, NODE,
     generated::certificates_client::CertificatesClient,
 };
-use crate::telemetry::with_causes;
+use crate::{
+    net::{self, Liveness},
+    telemetry::with_causes,
+};
 
 /// A `weft ca` elsewhere, of one process or of several.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    /// Where it listens, as HOST:PORT. A host of several addresses is tried at each of them, in no order.
-    pub address: String,
-    /// By what the two know each other.
-    pub credential: Credential,
-    /// The agent's node.
-    pub node: Arc<str>,
+    address: String,
+    credential: Credential,
+    node: Arc<str>,
+    /// The replica that was attended last.
+    attended: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 /// By what an agent and a CA know each other. Files are read anew at each connect.
@@ -70,12 +72,14 @@ impl Ca for Remote {
     async fn attend(&self) -> Result<Attendance, CaError> {
         let loaded = self.load()?;
         let addresses = lookup_host(&self.address).await.map_err(|source| self.away(source))?;
-        let mut addresses: Vec<SocketAddr> = addresses.collect();
-        random::shuffle(&mut addresses);
+        let lost = *self.attended.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = self.away(io::ErrorKind::NotFound.into());
-        for address in addresses {
+        for address in turns(addresses.collect(), lost) {
             match timeout(REPLICA_TIME, self.open(address, &loaded)).await {
-                Ok(Ok(attendance)) => return Ok(attendance),
+                Ok(Ok(attendance)) => {
+                    *self.attended.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+                    return Ok(attendance);
+                }
                 // Another replica would say the same.
                 Ok(Err(refused @ CaError::Refused(_))) => return Err(refused),
                 Ok(Err(error)) => last = error,
@@ -87,6 +91,17 @@ impl Ca for Remote {
 }
 
 impl Remote {
+    /// A CA that listens at HOST:PORT, for the agent of this node. A host of several addresses is tried at each of them, in no
+    /// order but that the one which was attended last, and was lost, comes last.
+    pub fn new(address: impl Into<String>, credential: Credential, node: impl Into<Arc<str>>) -> Self {
+        Self {
+            address: address.into(),
+            credential,
+            node: node.into(),
+            attended: Arc::default(),
+        }
+    }
+
     fn load(&self) -> Result<Loaded, CaError> {
         match &self.credential {
             Credential::Join(file) => {
@@ -111,8 +126,11 @@ impl Remote {
     }
 
     async fn open(&self, address: SocketAddr, loaded: &Loaded) -> Result<Attendance, CaError> {
-        let stream = TcpStream::connect(address).await.map_err(|source| self.away(source))?;
-        stream.set_nodelay(true).map_err(|source| self.away(source))?;
+        let stream = timeout(CONNECT_TIME, TcpStream::connect(address))
+            .await
+            .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|source| self.away(source))?;
+        net::tune(&stream, LIVENESS).map_err(|source| self.away(source))?;
         let stream = pinned::connect(stream, &loaded.anchor).await?;
         attend(stream, &loaded.proof).await
     }
@@ -123,6 +141,13 @@ impl Remote {
             source,
         }
     }
+}
+
+/// In which order replicas are tried.
+fn turns(mut addresses: Vec<SocketAddr>, lost: Option<SocketAddr>) -> Vec<SocketAddr> {
+    random::shuffle(&mut addresses);
+    addresses.sort_by_key(|address| Some(*address) == lost);
+    addresses
 }
 
 fn read(file: &Path) -> Result<String, CaError> {
@@ -225,3 +250,31 @@ impl Service<Request<Body>> for Channel {
 const ORIGIN: &str = "https://ca.weft";
 /// How long one replica may take to let the agent attend, before another one is asked.
 const REPLICA_TIME: Duration = Duration::from_secs(3);
+/// How long the kernel of its machine may take to answer: it has nothing to ask anybody.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// A machine that is lost sends no end. What this probes is the kernel of the other side; whether the process lives, the
+/// probes of HTTP/2 find out. The time of a probe is counted in whole seconds.
+const LIVENESS: Liveness = Liveness {
+    idle: Duration::from_secs(1),
+    interval: Duration::from_secs(1),
+    user_timeout: Duration::from_secs(2),
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::model::sample::mk_address;
+
+    #[test]
+    fn a_replica_that_was_lost_is_tried_last_and_the_others_in_no_order() {
+        let [a, b, c] = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"].map(mk_address);
+        let orders = |lost| (0..100).map(move |_| turns(vec![a, b, c], lost));
+        assert!(orders(Some(b)).all(|order| order[2] == b));
+        let firsts: HashSet<SocketAddr> = orders(Some(b)).map(|order| order[0]).collect();
+        assert_eq!(firsts, HashSet::from([a, c]));
+        let firsts: HashSet<SocketAddr> = orders(None).map(|order| order[0]).collect();
+        assert_eq!(firsts, HashSet::from([a, b, c]));
+    }
+}
