@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::mesh::{Single, is_captured, opened, wait_captured, wait_released};
 
 /// A process in a pod's namespace and cgroup, as a container runtime starts it.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 #[test]
 fn a_pod_without_the_annotation_is_found_by_its_processes() {
@@ -16,7 +16,7 @@ fn a_pod_without_the_annotation_is_found_by_its_processes() {
     let server = mesh.plain("server");
     let _app = server.serve(8080, App::Echo);
     let mut pod = mesh.node.pod("mesh/pod").start_unannounced();
-    let cgroup = Cgroup::create(&format!("kubepods-pod{}.slice", pod.uid().replace('-', "_")));
+    let cgroup = cgroup_of(&pod);
     let process = Process::start(&pod, &cgroup);
     pod.update(forget_annotation);
     wait_captured(&mesh.node, &pod);
@@ -41,7 +41,7 @@ fn a_pod_whose_processes_come_later_is_captured_then() {
     });
     assert!(!is_captured(&mesh.node, &pod));
 
-    let cgroup = Cgroup::create(&format!("kubepods-pod{}.slice", pod.uid().replace('-', "_")));
+    let cgroup = cgroup_of(&pod);
     let _process = Process::start(&pod, &cgroup);
     wait_captured(&mesh.node, &pod);
 }
@@ -105,13 +105,18 @@ fn forget_annotation(pod: &mut Value) {
 // === impl Process ===
 
 impl Process {
-    fn start(pod: &Pod, cgroup: &Cgroup) -> Self {
+    pub(crate) fn start(pod: &Pod, cgroup: &Cgroup) -> Self {
         let command = format!("{} exec sleep 1000", cgroup.join());
         Self(
             pod.run(|| Command::new("/bin/sh").args(["-ec", &command]).spawn())
                 .expect("sh runs"),
         )
     }
+}
+
+/// The cgroup of a pod, as the kubelet makes it.
+pub(crate) fn cgroup_of(pod: &Pod) -> Cgroup {
+    Cgroup::create(&format!("kubepods-pod{}.slice", pod.uid().replace('-', "_")))
 }
 
 impl Drop for Process {

@@ -3,9 +3,13 @@
 use std::time::Instant;
 
 use harness::{Addresses, Agent, ApiServer, App, Family, Lab, Node, Object, Pod, Talk, api_server, wait};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::mesh::{wait_captured, wait_released};
+use crate::{
+    found::{Process, cgroup_of},
+    mesh::{wait_captured, wait_released},
+};
 
 const SERVICE: Addresses = Addresses::service(10);
 
@@ -75,6 +79,18 @@ impl Cluster {
         assert_eq!(labelled.code, Some(0), "{}", labelled.stderr);
     }
 
+    /// Whether an Event says that the pod ran before it was in the mesh.
+    fn joined_late(&self, pod: &Pod) -> bool {
+        let told = self
+            .api
+            .kubectl(&["get", "events.events.k8s.io", "--namespace=shop", "--output=json"]);
+        let told: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
+        let events = told["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        events
+            .iter()
+            .any(|event| event["reason"] == "JoinedMeshLate" && event["regarding"]["uid"] == pod.uid())
+    }
+
     fn readiness(&self) -> String {
         self.agent.http("/readyz").unwrap().1
     }
@@ -88,7 +104,7 @@ impl Cluster {
 fn a_namespace_joins_and_leaves_by_its_label_while_its_pods_run() {
     let lab = Lab::new();
     let api: ApiServer = api_server!(lab.api_server());
-    let cluster = Cluster::start(lab, api);
+    let mut cluster = Cluster::start(lab, api);
     let pod = cluster.pod("shop/front");
     wait::until(wait::PATIENCE, "the pod known", || {
         cluster.agent.debug(&["pod", "show"])[0]["reason"] == "no_label"
@@ -97,12 +113,21 @@ fn a_namespace_joins_and_leaves_by_its_label_while_its_pods_run() {
     cluster.label("shop", "weft.dev/mesh=enabled");
     wait_captured(&cluster.node, &pod);
     println!("captured {:?} after the label was asked for", begun.elapsed());
-    wait::until(wait::PATIENCE, "an Event of it", || {
-        let events = cluster
-            .api
-            .kubectl(&["get", "events.events.k8s.io", "--namespace=shop", "--output=json"]);
-        events.stdout.contains("JoinedMeshLate") && events.stdout.contains(pod.uid())
+    wait::until(wait::PATIENCE, "an Event of it", || cluster.joined_late(&pod));
+
+    cluster.agent.signal(Signal::SIGKILL);
+    cluster.agent.wait_end(wait::PATIENCE);
+    let [begun, held] = ["shop/begun", "shop/held"].map(|name| cluster.pod(name));
+    let cgroup = cgroup_of(&begun);
+    let _container = Process::start(&begun, &cgroup);
+    cluster.agent.restart();
+    for pod in [&pod, &begun, &held] {
+        wait_captured(&cluster.node, pod);
+    }
+    wait::until(wait::PATIENCE, "an Event of who did not wait for the agent", || {
+        cluster.joined_late(&begun)
     });
+    assert!(!cluster.joined_late(&held), "nothing runs in it yet");
     cluster.label("shop", "weft.dev/mesh-");
     wait_released(&cluster.node, &pod);
     assert!(

@@ -35,7 +35,7 @@ async fn tell(events: Events, mut meshes: watch::Receiver<Arc<Mesh>>, mut status
     loop {
         let mesh = Arc::clone(&meshes.borrow_and_update());
         let status = Arc::clone(&statuses.borrow_and_update());
-        let seen = Seen::of(&mesh, &status);
+        let seen = Seen::of(&mesh, &status, &last);
         for (uid, what) in seen.news(&last) {
             let Some(pod) = mesh.pods.get(uid) else { continue };
             events.tell(PodEvent {
@@ -60,6 +60,8 @@ async fn tell(events: Events, mut meshes: watch::Receiver<Arc<Mesh>>, mut status
 struct Seen {
     /// Running pods, and whether they are in the mesh.
     pods: BTreeMap<PodUid, Membership>,
+    /// Those in the mesh which ran before they were.
+    late: BTreeSet<PodUid>,
     /// What stays true of a pod until it changes.
     lasting: BTreeSet<(PodUid, Happening)>,
 }
@@ -74,9 +76,18 @@ enum Membership {
 // === impl Seen ===
 
 impl Seen {
-    fn of(mesh: &Mesh, status: &Status) -> Self {
+    /// What there is to tell at the moment after another one.
+    fn of(mesh: &Mesh, status: &Status, last: &Self) -> Self {
         let running = mesh.pods.values().filter(|pod| !pod.ips.is_empty());
-        let pods = running.map(|pod| (pod.uid.clone(), Membership::of(mesh, pod)));
+        let pods: BTreeMap<_, _> = running
+            .map(|pod| (pod.uid.clone(), Membership::of(mesh, pod)))
+            .collect();
+        let late = pods.iter().filter(|(uid, membership)| {
+            let joined = last.pods.get(*uid) == Some(&Membership::Out);
+            let uncaptured = matches!(status.pods.get(*uid), Some(PodStatus::Captured { late: true, .. }));
+            **membership != Membership::Out && (joined || uncaptured || last.late.contains(*uid))
+        });
+        let late = late.map(|(uid, _)| uid.clone()).collect();
         let refused = mesh.pods.values().filter_map(|pod| {
             let why = refusal(mesh, pod)?;
             Some((pod.uid.clone(), Happening::Refused(why)))
@@ -89,18 +100,19 @@ impl Seen {
             PodStatus::Captured { .. } | PodStatus::Waiting { .. } => None,
         });
         Self {
-            pods: pods.collect(),
+            pods,
+            late,
             lasting: refused.chain(partly).collect(),
         }
     }
 
     fn news<'a>(&'a self, last: &'a Self) -> impl Iterator<Item = (&'a PodUid, Happening)> {
         let joined = self
-            .pods
-            .iter()
-            .filter_map(|(uid, now)| match (last.pods.get(uid)?, now) {
-                (Membership::Out, Membership::In { strict }) => Some((uid, Happening::JoinedLate { strict: *strict })),
-                (Membership::Out | Membership::In { .. }, _) => None,
+            .late
+            .difference(&last.late)
+            .filter_map(|uid| match self.pods.get(uid)? {
+                Membership::In { strict } => Some((uid, Happening::JoinedLate { strict: *strict })),
+                Membership::Out => None,
             });
         let lasting = self.lasting.difference(&last.lasting);
         joined.chain(lasting.map(|(uid, what)| (uid, what.clone())))
@@ -139,14 +151,32 @@ fn refusal(mesh: &Mesh, pod: &Pod) -> Option<NotEnrolled> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::sample::{mk_mesh, mk_pod};
+    use crate::{
+        model::sample::{mk_mesh, mk_pod},
+        net::Cookie,
+    };
 
-    fn seen(enrolment: Enrolment) -> Seen {
+    fn seen(enrolment: Enrolment, last: &Seen) -> Seen {
         let pod = Pod {
             enrolment,
             ..mk_pod("web", "10.0.0.1")
         };
-        Seen::of(&mk_mesh(vec![pod], Vec::new()), &Status::default())
+        Seen::of(&mk_mesh(vec![pod], Vec::new()), &Status::default(), last)
+    }
+
+    /// When its pod is captured.
+    fn captured(late: bool, last: &Seen) -> Seen {
+        let pod = mk_pod("web", "10.0.0.1");
+        let captured = PodStatus::Captured {
+            netns: Cookie(1),
+            uncaptured_devices: Arc::default(),
+            late,
+        };
+        let status = Status {
+            generation: 1,
+            pods: [(pod.uid.clone(), captured)].into(),
+        };
+        Seen::of(&mk_mesh(vec![pod], Vec::new()), &status, last)
     }
 
     fn told(before: &Seen, now: &Seen) -> Vec<Happening> {
@@ -155,18 +185,32 @@ mod tests {
 
     #[test]
     fn a_pod_that_joins_while_it_runs_is_told_once_and_one_that_is_born_in_the_mesh_is_not() {
-        let out = seen(Enrolment::Out(NotEnrolled::NoLabel));
-        let joined = seen(Enrolment::Enrolled);
+        let none = Seen::default();
+        let out = seen(Enrolment::Out(NotEnrolled::NoLabel), &none);
+        let joined = seen(Enrolment::Enrolled, &out);
         assert_eq!(told(&out, &joined), [Happening::JoinedLate { strict: false }]);
-        assert_eq!(told(&joined, &joined), []);
-        assert_eq!(told(&Seen::default(), &joined), []);
-        assert_eq!(told(&joined, &out), []);
+        let captured = captured(true, &joined);
+        assert_eq!(told(&joined, &captured), []);
+        assert_eq!(told(&none, &seen(Enrolment::Enrolled, &none)), []);
+        let left = seen(Enrolment::Out(NotEnrolled::NoLabel), &captured);
+        assert_eq!(told(&captured, &left), []);
+        let again = seen(Enrolment::Enrolled, &left);
+        assert_eq!(told(&left, &again), [Happening::JoinedLate { strict: false }]);
+    }
+
+    #[test]
+    fn a_pod_whose_containers_ran_before_an_agent_came_is_told_once_and_one_that_was_held_is_not() {
+        let born = seen(Enrolment::Enrolled, &Seen::default());
+        let late = captured(true, &born);
+        assert_eq!(told(&born, &late), [Happening::JoinedLate { strict: false }]);
+        assert_eq!(told(&late, &captured(false, &late)), []);
+        assert_eq!(told(&born, &captured(false, &born)), []);
     }
 
     #[test]
     fn only_what_the_labels_want_is_refused() {
-        let refused = seen(Enrolment::Out(NotEnrolled::OtherSidecar));
-        let unwanted = seen(Enrolment::Out(NotEnrolled::HostNetwork));
+        let refused = seen(Enrolment::Out(NotEnrolled::OtherSidecar), &Seen::default());
+        let unwanted = seen(Enrolment::Out(NotEnrolled::HostNetwork), &Seen::default());
         assert_eq!(
             told(&Seen::default(), &refused),
             [Happening::Refused(NotEnrolled::OtherSidecar)]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
+use agent_common::PodSettings;
 use tokio::{sync::mpsc, task::yield_now, time::sleep};
 
 use super::{
@@ -226,6 +227,8 @@ impl Kernel {
             return Err(CaptureError::SharedNamespace(uid.clone()));
         }
         let uid = pod.uid.clone();
+        let pinned = self.pinned_settings(&uid);
+        let late = !pinned.is_some_and(|pinned| is_whole(&pinned, cookie)) && namespaces.has_begun(&uid);
         let candidate = Candidate {
             netns: netns.clone(),
             cookie,
@@ -234,8 +237,11 @@ impl Kernel {
             // Answers are sent from port 53 of other addresses, which a server at that port of all addresses keeps taken.
             dns: if serves_dns(&pod) { Dns::Untouched } else { self.dns },
             pod,
+            late,
         };
-        let stale = self.pinned_cookie(&uid).filter(|pinned| *pinned != cookie);
+        let stale = pinned
+            .map(|pinned| Cookie(pinned.cookie()))
+            .filter(|pinned| *pinned != cookie);
         if let Some(stale) = stale {
             self.maps.leave(stale)?;
         }
@@ -275,8 +281,12 @@ impl Kernel {
     }
 
     pub(super) fn pinned_cookie(&self, uid: &PodUid) -> Option<Cookie> {
+        Some(Cookie(self.pinned_settings(uid)?.cookie()))
+    }
+
+    fn pinned_settings(&self, uid: &PodUid) -> Option<PodSettings> {
         let maps = PodMaps::open(&self.pins.pod(uid)).ok().flatten()?;
-        Some(Cookie(maps.settings().ok()?.cookie()))
+        maps.settings().ok()
     }
 
     pub(super) fn publish(&self) {
@@ -284,6 +294,7 @@ impl Kernel {
             let status = PodStatus::Captured {
                 netns: capture.cookie,
                 uncaptured_devices: capture.uncaptured_devices.clone(),
+                late: capture.late,
             };
             (uid.clone(), status)
         });
@@ -303,6 +314,11 @@ impl Kernel {
             changed
         });
     }
+}
+
+/// Whether somebody has captured the pod in this namespace, to the end: the build is written last.
+fn is_whole(pinned: &PodSettings, cookie: Cookie) -> bool {
+    pinned.cookie() == cookie.0 && pinned.build() != 0
 }
 
 fn serves_dns(pod: &Pod) -> bool {

@@ -43,6 +43,7 @@ pub(super) struct Capture {
     pub(super) cookie: Cookie,
     pub(super) terms: Terms,
     pub(super) uncaptured_devices: Arc<[String]>,
+    pub(super) late: bool,
     pins: PodPins,
     dns: Dns,
     routing: Routing,
@@ -60,6 +61,8 @@ pub(super) struct Candidate {
     pub(super) pins: PodPins,
     pub(super) terms: Terms,
     pub(super) dns: Dns,
+    /// Whether its containers run already, and nobody has captured it before.
+    pub(super) late: bool,
 }
 
 /// What the agent listens on in a pod's namespace.
@@ -133,6 +136,7 @@ impl Candidate {
             cookie: self.cookie,
             terms,
             uncaptured_devices,
+            late: self.late,
             pins: self.pins,
             dns: self.dns,
             routing,

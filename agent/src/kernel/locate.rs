@@ -11,7 +11,7 @@ use std::{
 
 use super::{error::CaptureError, sandbox::Sandboxes};
 use crate::{
-    model::Pod,
+    model::{Pod, PodUid},
     net::{NetError, NetNs, PodProcesses},
 };
 
@@ -65,6 +65,15 @@ impl Namespaces {
                 .namespace(pod.uid.as_str(), &pod.ips)
                 .ok_or(CaptureError::NoNamespace),
         }
+    }
+
+    /// Whether a pod's containers run already, as far as can be seen.
+    pub(super) fn has_begun(&self, uid: &PodUid) -> bool {
+        // The runtime waits: nothing runs before it has its answer.
+        !self.sandboxes.is_new(uid)
+            && self
+                .processes()
+                .is_ok_and(|processes| processes.has_begun(uid.as_str()))
     }
 
     /// Whether a pod is still in the namespace in which it was found.

@@ -6,6 +6,7 @@ use std::{
     fmt,
     net::IpAddr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -63,6 +64,7 @@ struct Known {
     sandbox: Sandbox,
     /// Whether a mesh has had the pod: a sandbox may be told before its pod is.
     met: bool,
+    told: Instant,
 }
 
 // === impl ContainerId ===
@@ -88,6 +90,7 @@ impl Sandboxes {
         self.ended.remove(&sandbox.uid);
         let known = Known {
             met: false,
+            told: Instant::now(),
             sandbox: sandbox.clone(),
         };
         self.known.insert(sandbox.uid, known);
@@ -130,6 +133,11 @@ impl Sandboxes {
         Some(&self.known.get(uid)?.sandbox.netns)
     }
 
+    /// Whether the runtime has told of a pod's sandbox just now, and still waits.
+    pub(super) fn is_new(&self, uid: &PodUid) -> bool {
+        self.known.get(uid).is_some_and(|known| known.told.elapsed() < NEW)
+    }
+
     /// Whether this namespace of the pod has ended.
     pub(super) fn has_ended(&self, uid: &PodUid, netns: &NetNs) -> bool {
         let ended = self.ended.get(uid);
@@ -147,6 +155,9 @@ impl Sandboxes {
         }
     }
 }
+
+/// Far less than any runtime waits for the capture of a pod, and more than that takes.
+const NEW: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,8 @@ pub enum PodStatus {
         /// Devices with addresses of the pod beside that of its default route. What a socket sends there by the device's
         /// name is not captured.
         uncaptured_devices: Arc<[String]>,
+        /// Whether its containers ran already when it was captured for the first time.
+        late: bool,
     },
     /// It is not captured yet.
     Waiting {

@@ -65,6 +65,13 @@ impl PodProcesses {
                 own_addresses(netns).is_ok_and(|addresses| addresses.iter().any(|address| ips.contains(&address.ip)))
             })
     }
+
+    /// Whether a pod's containers have begun: something of it runs beside what only holds its sandbox open.
+    pub fn has_begun(&self, pod_uid: &str) -> bool {
+        let candidates = self.by_pod.get(pod_uid).map(Vec::as_slice).unwrap_or_default();
+        let commands = candidates.iter().filter_map(|candidate| candidate.process.command());
+        commands.into_iter().any(|command| !is_of_sandbox(&command))
+    }
 }
 
 // === impl PortOwner ===
@@ -93,6 +100,11 @@ impl PortOwner {
     }
 }
 
+/// Whether a process is the sandbox's own, or one of the runtime's that is about to become a container's.
+fn is_of_sandbox(command: &str) -> bool {
+    SANDBOXES.contains(&command) || RUNTIMES.iter().any(|runtime| command.starts_with(runtime))
+}
+
 /// None for what belongs to no pod, and for what has just ended.
 fn candidate(process: Process, host: &BTreeSet<u64>) -> Option<(String, Candidate)> {
     let uid = process.pod_uid()?;
@@ -100,3 +112,8 @@ fn candidate(process: Process, host: &BTreeSet<u64>) -> Option<(String, Candidat
     let started = process.started()?;
     (!host.contains(&netns)).then_some((uid, Candidate { started, process }))
 }
+
+/// What all runtimes start first in a pod (OpenShift calls its own `pod`); CRI-O does without where it can.
+const SANDBOXES: [&str; 2] = ["pause", "pod"];
+/// `runc:[2:INIT]`, as runc calls itself in a container's namespaces.
+const RUNTIMES: [&str; 2] = ["runc:", "crun"];

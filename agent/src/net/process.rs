@@ -41,6 +41,11 @@ impl Process {
         cgroup2(&self.read("cgroup").ok()?)
     }
 
+    /// The name of its program, cut to 15 bytes.
+    pub(super) fn command(self) -> Option<String> {
+        Some(self.read("comm").ok()?.trim_end().to_owned())
+    }
+
     /// When it began, in clock ticks since boot.
     pub(super) fn started(self) -> Option<u64> {
         started(&self.read("stat").ok()?)

@@ -77,6 +77,7 @@ impl Agent {
         let captured = PodStatus::Captured {
             netns: sandbox.netns.cookie().unwrap(),
             uncaptured_devices: Arc::default(),
+            late: false,
         };
         self.says(&sandbox.uid, captured);
     }
@@ -155,6 +156,7 @@ async fn a_pod_is_held_until_it_is_captured_in_the_namespace_that_came_along() {
     let elsewhere = PodStatus::Captured {
         netns: crate::net::Cookie(1),
         uncaptured_devices: Arc::default(),
+        late: false,
     };
     agent.says(&sandbox.uid, elsewhere);
     tokio::task::yield_now().await;

@@ -2,16 +2,21 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
 use super::{super::*, ip, namespace};
 
-const UID: &str = "2f3c1a90-8f4e-4c5b-9d62-0a1b2c3d4e5f";
+/// One for each test.
+const UIDS: [&str; 2] = [
+    "2f3c1a90-8f4e-4c5b-9d62-0a1b2c3d4e5f",
+    "2f3c1a90-8f4e-4c5b-9d62-0a1b2c3d4e60",
+];
 
 /// A cgroup as the kubelet makes one, and processes in it; all end with it.
 struct PodCgroup {
+    uid: &'static str,
     parent: PathBuf,
     processes: Vec<Child>,
 }
@@ -19,7 +24,7 @@ struct PodCgroup {
 // === impl PodCgroup ===
 
 impl PodCgroup {
-    fn make(test: &str) -> Option<Self> {
+    fn make(test: &str, uid: &'static str) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let Some(mount) = mounts
             .lines()
@@ -29,25 +34,30 @@ impl PodCgroup {
             println!("SKIP {test}: cgroup2 is not mounted");
             return None;
         };
-        let parent = PathBuf::from(mount[1]).join(format!("weft-net-{}", std::process::id()));
-        if let Err(error) = fs::create_dir_all(parent.join(format!("pod{UID}"))) {
+        let parent = PathBuf::from(mount[1]).join(format!("weft-net-{}-{uid}", std::process::id()));
+        if let Err(error) = fs::create_dir_all(parent.join(format!("pod{uid}"))) {
             println!("SKIP {test}: no cgroup can be made: {error}");
             return None;
         }
         Some(Self {
+            uid,
             parent,
             processes: Vec::new(),
         })
     }
 
     fn run(&mut self, netns: &NetNs) {
-        let process = netns.run(|| Command::new("sleep").arg("60").spawn()).unwrap().unwrap();
+        self.run_as(Path::new("sleep"), netns);
+    }
+
+    fn run_as(&mut self, program: &Path, netns: &NetNs) {
+        let process = netns.run(|| Command::new(program).arg("60").spawn()).unwrap().unwrap();
         fs::write(self.path().join("cgroup.procs"), process.id().to_string()).unwrap();
         self.processes.push(process);
     }
 
     fn path(&self) -> PathBuf {
-        self.parent.join(format!("pod{UID}"))
+        self.parent.join(format!("pod{}", self.uid))
     }
 }
 
@@ -68,7 +78,7 @@ fn a_pods_namespace_is_its_oldest_process_with_its_address() {
     let (Some(foreign), Some(sandbox), Some(pretended)) = (namespace(test), namespace(test), namespace(test)) else {
         return;
     };
-    let Some(mut pod) = PodCgroup::make(test) else {
+    let Some(mut pod) = PodCgroup::make(test, UIDS[0]) else {
         return;
     };
     for netns in [&sandbox, &pretended] {
@@ -84,8 +94,32 @@ fn a_pods_namespace_is_its_oldest_process_with_its_address() {
     pod.run(&pretended);
     let processes = PodProcesses::scan().unwrap();
 
-    let found = |ip: &str| processes.namespace(UID, &[ip.parse().unwrap()]);
+    let found = |ip: &str| processes.namespace(UIDS[0], &[ip.parse().unwrap()]);
     assert_eq!(found("10.1.0.1"), Some(sandbox));
     assert_eq!(found("10.1.0.2"), None);
     assert_eq!(processes.namespace("another", &["10.1.0.1".parse().unwrap()]), None);
+}
+
+#[test]
+fn a_pod_has_begun_when_more_of_it_runs_than_its_sandbox() {
+    let test = "a_pod_has_begun_when_more_of_it_runs_than_its_sandbox";
+    let Some(netns) = namespace(test) else { return };
+    let Some(mut pod) = PodCgroup::make(test, UIDS[1]) else {
+        return;
+    };
+    let has_begun = || PodProcesses::scan().unwrap().has_begun(UIDS[1]);
+    assert!(!has_begun());
+    let folder = tempfile::TempDir::new().unwrap();
+    // A process is called as the file by which its program was found.
+    let pause = folder.path().join("pause");
+    std::os::unix::fs::symlink("/bin/sleep", &pause).unwrap();
+    pod.run_as(&pause, &netns);
+    ip(&netns, "addr add 10.1.0.1/32 dev lo");
+    let found = PodProcesses::scan()
+        .unwrap()
+        .namespace(UIDS[1], &["10.1.0.1".parse().unwrap()]);
+    assert_eq!(found.as_ref(), Some(&netns), "its sandbox is seen");
+    assert!(!has_begun());
+    pod.run(&netns);
+    assert!(has_begun());
 }
