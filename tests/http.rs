@@ -6,7 +6,7 @@ use harness::{Addresses, Answer, App, Family, Object, Sniffer, Talk, WebSocket, 
 use serde_json::{Value, json};
 
 use crate::{
-    mesh::Web,
+    mesh::{Web, wait_captured},
     policy::{authorization, is_of},
 };
 
@@ -110,6 +110,34 @@ fn requests_on_one_node_pass_in_one_pass_and_the_application_is_told_who_asks() 
             (&json!("local"), &json!("same_node"))
         );
     }
+}
+
+#[test]
+fn a_request_that_no_application_takes_goes_to_another_endpoint_of_the_far_node_while_there_is_one() {
+    let web = web(1);
+    let node = &web.mesh.nodes[1];
+    let silent = node.pod("mesh/silent").label("app", "web").start();
+    wait_captured(node, &silent);
+    web.mesh.wait_certified();
+    let address = silent.addresses().at(Family::V4, 8080).to_string();
+    wait::until(wait::PATIENCE, "one was refused, and nobody was told", || {
+        let answer = web.connect(Family::V4).ok().and_then(|stream| ask(&stream));
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        let records = web.mesh.agents[1].records();
+        let mut of_silent = records
+            .iter()
+            .filter(|record| record["destination"] == address.as_str());
+        of_silent.any(|record| record["method"] == "GET" && record["reason"] == "upstream_refused")
+    });
+    let Web { app, client, .. } = web;
+    drop(app);
+    let stream = client.connect(Web::SERVICE.at(Family::V4, 80)).unwrap();
+    let answer = ask(&stream).unwrap();
+    assert_eq!(
+        (answer.status, answer.header("x-weft-reason")),
+        (503, Some("upstream_refused"))
+    );
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod routes;
 mod rules;
 mod scale;
 mod services;
+mod sessions;
 mod silence;
 mod state;
 mod tcp_routes;

@@ -38,6 +38,7 @@ mod pipe;
 mod retry;
 mod ruled;
 mod server;
+mod session;
 mod tape;
 mod tasks;
 mod told;

@@ -73,6 +73,22 @@ impl Route {
             .ok_or(Denied::BackendNotResolved)
     }
 
+    /// Whether an endpoint comes into question.
+    pub(super) fn leads_to(&self, endpoint: SocketAddr) -> bool {
+        match self {
+            Self::Exactly(address) => *address == endpoint,
+            Self::OneOf { candidates, .. } => candidates.at(endpoint).is_some(),
+        }
+    }
+
+    /// Whether there is an endpoint besides those that were tried.
+    pub(super) fn has_others(&self, tried: &[SocketAddr]) -> bool {
+        match self {
+            Self::Exactly(_) => false,
+            Self::OneOf { candidates, .. } => candidates.choose(0, tried, |_| 0).is_some(),
+        }
+    }
+
     /// The service whose endpoints come into question.
     pub(super) fn service(&self) -> Option<&ObjectName> {
         match self {

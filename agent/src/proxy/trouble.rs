@@ -103,6 +103,11 @@ impl Troubles {
         (silent && Instant::now() < failed.at + NOT_DIALLED_AGAIN).then_some(failed.denied)
     }
 
+    /// Learns what the agent of an endpoint has said of it.
+    pub(super) fn is_refused(&self, address: SocketAddr, denied: Denied) {
+        self.learn::<()>(address, &Err(denied));
+    }
+
     fn learn<T>(&self, address: SocketAddr, result: &Result<T, Denied>) {
         let mut troubles = self.lock();
         match result {

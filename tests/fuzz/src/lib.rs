@@ -13,6 +13,7 @@ mod option;
 mod pieces;
 mod request;
 mod server_name;
+mod session;
 mod sniff;
 mod token;
 mod told;
@@ -44,6 +45,8 @@ pub enum Target {
     Request,
     /// The first bytes of a client of TLS, of which its server is to be told.
     ServerName,
+    /// The token of a session.
+    Session,
     /// The first bytes of a client, of which HTTP is to be told.
     Sniff,
     /// A join token.
@@ -56,7 +59,7 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Client,
         Self::FramesOfClient,
         Self::FramesOfServer,
@@ -67,6 +70,7 @@ impl Target {
         Self::Option,
         Self::Request,
         Self::ServerName,
+        Self::Session,
         Self::Sniff,
         Self::Token,
         Self::Told,
@@ -85,6 +89,7 @@ impl Target {
             Self::Option => "option",
             Self::Request => "request",
             Self::ServerName => "server-name",
+            Self::Session => "session",
             Self::Sniff => "sniff",
             Self::Token => "token",
             Self::Told => "told",
@@ -109,6 +114,7 @@ impl Target {
             Self::Option => option::check(bytes),
             Self::Request => request::check(bytes),
             Self::ServerName => server_name::check(bytes),
+            Self::Session => session::check(bytes),
             Self::Sniff => sniff::check(bytes),
             Self::Token => token::check(bytes),
             Self::Told => told::check(bytes),

@@ -66,12 +66,13 @@ fn llvm(tool: &str) -> Command {
 }
 
 /// The files that read peers' bytes. Requests for certificates are read by crates of others.
-const PARSERS: [&str; 11] = [
+const PARSERS: [&str; 12] = [
     "agent-common/src/hello.rs",
     "agent/src/proxy/detect/sniff.rs",
     "agent/src/proxy/http/check.rs",
     "agent/src/proxy/http/heads.rs",
     "agent/src/proxy/http/hop.rs",
+    "agent/src/proxy/http/session/token.rs",
     "agent/src/proxy/wire/frame.rs",
     "agent/src/proxy/wire/header.rs",
     "agent/src/proxy/wire/status.rs",

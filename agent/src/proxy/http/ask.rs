@@ -1,7 +1,7 @@
 //! Sends a request to an endpoint until there is a response: again where a connection was over before it was used, and
 //! where the rule says so.
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::{net::SocketAddr, pin::pin, rc::Rc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     model::Retry,
-    proxy::route::{Route, random},
+    proxy::{
+        outbound::elsewhere,
+        route::{Route, random},
+    },
     telemetry::{Denied, RetryCause},
 };
 
@@ -30,6 +33,8 @@ pub(super) struct Plan<'a> {
     pub(super) attempt: Option<Duration>,
     /// When it is sent again.
     pub(super) retry: Option<&'a Retry>,
+    /// The endpoint that is asked first; another one where that fails.
+    pub(super) first: Option<SocketAddr>,
 }
 
 /// What came of a request.
@@ -61,7 +66,7 @@ pub(super) async fn ask(
     plan: Plan<'_>,
     exchange: &Rc<Exchange>,
 ) -> Result<Answered, Denied> {
-    let mut tries = Tries::new(plan.retry);
+    let mut tries = Tries::new(plan.retry, plan.first);
     loop {
         let end = plan.attempt.map(|limit| Instant::now() + limit);
         let Tried { outcome, again } = ask_once(request, route, &mut tries, end, exchange).await;
@@ -112,23 +117,52 @@ async fn ask_once(
     end: Option<Instant>,
     exchange: &Rc<Exchange>,
 ) -> Tried {
-    let mut stale = 0;
+    let (mut stale, mut has_moved) = (0, false);
+    let arrival = &exchange.conversation.arrival;
     loop {
-        let mut leg = match before(end, find(route, &mut tries.tried, request.headers_mut(), exchange)).await {
+        let mut leg = match before(
+            end,
+            find(route, tries.first, &mut tries.tried, request.headers_mut(), exchange),
+        )
+        .await
+        {
             Ok(leg) => leg,
             Err(denied) => return Tried::failed(denied, Some(request), tries, exchange),
         };
         let (reused, address) = (leg.reused, leg.key.address);
         let is_safe = reused && request.method().is_idempotent();
-        let spare = (is_safe || tries.are_left()).then(|| Spare::of(&request)).flatten();
+        let may_be_refused = leg.line.peer.is_some() && !has_moved;
+        let is_spared = is_safe || may_be_refused || tries.are_left();
+        let spare = is_spared.then(|| Spare::of(&request)).flatten();
         request = match before(end, send(request, &mut leg, exchange)).await {
             Ok(Ok(response)) => {
                 let refused = leg.line.peer.is_some().then(|| refused_there(response.headers()));
-                let cause = tries.after_response(response.status(), refused.flatten());
-                return Tried {
-                    again: cause.and_then(|cause| Some((cause, spare?.request()?))),
-                    outcome: Ok(Answered { response, leg, end }),
+                let refused = refused.flatten();
+                if let Some(denied) = refused {
+                    arrival.door().troubles.is_refused(address, denied);
+                }
+                let cause = tries.after_response(response.status(), refused);
+                let again = spare.and_then(Spare::request);
+                let may_move = |denied| {
+                    let tried: Vec<SocketAddr> = tries.tried.iter().copied().chain([address]).collect();
+                    may_be_refused && elsewhere(denied) && route.has_others(&tried)
                 };
+                match (refused, again) {
+                    // No application has seen it: another endpoint is asked, as where an endpoint itself refuses. Where the
+                    // rule says what is done, that is done.
+                    (Some(denied), Some(request)) if cause.is_none() && may_move(denied) => {
+                        tries.tried.push(address);
+                        discard(response, leg, &exchange.conversation);
+                        has_moved = true;
+                        request
+                    }
+                    (_, again) => {
+                        return Tried {
+                            again: cause.zip(again),
+                            outcome: Ok(Answered { response, leg, end }),
+                        };
+                    }
+                }
             }
             // The connection was over before it was used: as often as one waits, then for new ones.
             Ok(Err(NotSent::Whole(request))) if reused || stale < MOST_STALE => *request,

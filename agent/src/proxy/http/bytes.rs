@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Request};
 
 pub use super::check::Malformed;
-use super::{check, forwarded, heads::Heads, hop, told};
+use super::{check, forwarded, heads::Heads, hop, session::Token, told};
 use crate::{
     model::Identity,
     proxy::{detect::HttpVersion, wire::Header},
@@ -47,6 +47,11 @@ pub fn tell(header: &Header) -> Option<HeaderValue> {
 /// What another agent has told.
 pub fn told(value: &HeaderValue) -> Option<Header> {
     told::read(value)
+}
+
+/// The token of a session as the agent writes it, where it is one.
+pub fn session(text: &str) -> Option<String> {
+    Token::read(text).map(Token::write)
 }
 
 /// X-Forwarded-Client-Cert.

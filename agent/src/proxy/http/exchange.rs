@@ -76,6 +76,11 @@ impl Exchange {
         self.refused.set(Some(denied));
     }
 
+    /// Whether its response is no application's.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.get().is_some()
+    }
+
     /// Cuts it at that time, if it is not over before.
     pub(super) fn ends_at(&self, end: Instant) {
         let live = Rc::downgrade(self.rc_live());

@@ -15,16 +15,20 @@ use crate::{
 };
 
 /// Picks an endpoint and takes a leg to it, or to another one where that might do better. It is none that was `tried`,
-/// where there is another; those that are tried in vain are added.
+/// where there is another; those that are tried in vain are added. It is the `first` one where that was not tried.
 pub(super) async fn find(
     route: &Route,
+    first: Option<SocketAddr>,
     tried: &mut Vec<SocketAddr>,
     headers: &mut HeaderMap,
     exchange: &Rc<Exchange>,
 ) -> Result<Leg, Denied> {
     let conversation = &exchange.conversation;
     let (arrival, loads) = (&conversation.arrival, &conversation.lane.shared.loads);
-    let mut pinned = conversation.pinned_address().filter(|address| !tried.contains(address));
+    let mut pinned = conversation
+        .pinned_address()
+        .or(first)
+        .filter(|address| !tried.contains(address));
     let (mut failure, mut failures) = (None, 0);
     loop {
         let picked = match pinned.take() {

@@ -98,7 +98,12 @@ async fn forward(
     if let Some(end) = end.into_iter().chain(end_of_attempt).min() {
         exchange.ends_at(end);
     }
-    finish(response, leg, upgrade, exchange)
+    let endpoint = leg.key.address;
+    let mut response = finish(response, leg, upgrade, exchange)?;
+    if let Some(ruled) = ruled.filter(|_| !exchange.is_refused()) {
+        ruled.keep_session(endpoint, response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// Makes the upstream's request of the client's.

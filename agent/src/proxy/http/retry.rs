@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Tries<'a> {
     retry: Option<&'a Retry>,
     made: u32,
+    /// The endpoint that is asked before others.
+    pub(super) first: Option<SocketAddr>,
     /// The endpoints that were asked in vain.
     pub(super) tried: Vec<SocketAddr>,
 }
@@ -23,10 +25,11 @@ pub(super) struct Tries<'a> {
 
 impl<'a> Tries<'a> {
     /// By what the rule says; without, never.
-    pub(super) fn new(retry: Option<&'a Retry>) -> Self {
+    pub(super) fn new(retry: Option<&'a Retry>, first: Option<SocketAddr>) -> Self {
         Self {
             retry,
             made: 0,
+            first,
             tried: Vec::new(),
         }
     }
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn statuses_that_the_rule_names_and_connections_that_fail_are_reasons_and_nothing_else_is() {
         let rule = retry(1);
-        let tries = Tries::new(Some(&rule));
+        let tries = Tries::new(Some(&rule), None);
         let after = |status| tries.after_response(StatusCode::from_u16(status).unwrap(), None);
         assert_eq!(after(503), Some(RetryCause::Status));
         assert_eq!((after(200), after(500)), (None, None));
@@ -113,11 +116,11 @@ mod tests {
 
     #[test]
     fn there_is_an_end_and_without_a_rule_no_beginning() {
-        let never = Tries::new(None);
+        let never = Tries::new(None, None);
         assert!(!never.are_left());
         assert_eq!(never.after_failure(Denied::UpstreamReset), None);
         let rule = retry(2);
-        let mut tries = Tries::new(Some(&rule));
+        let mut tries = Tries::new(Some(&rule), None);
         for _ in 0..2 {
             assert!(tries.after_failure(Denied::UpstreamReset).is_some());
             tries.next(0);
@@ -130,7 +133,7 @@ mod tests {
     fn a_pause_is_never_shorter_than_the_rule_says_and_grows_to_a_bound() {
         let rule = retry(9);
         let pauses = |random| {
-            let mut tries = Tries::new(Some(&rule));
+            let mut tries = Tries::new(Some(&rule), None);
             [(); 6].map(|()| tries.next(random).as_millis())
         };
         assert_eq!(pauses(0), [100, 200, 400, 800, 800, 800]);

@@ -1,9 +1,9 @@
 //! What a service's routes do to a request and to its response (GEP-1294; in the order of HTTPRoute's filters).
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
     header::{HOST, LOCATION, ORIGIN},
 };
 
@@ -13,6 +13,7 @@ use super::{
     body::{RequestBody, ResponseBody},
     exchange::Exchange,
     mirror,
+    session::Session,
 };
 use crate::{
     model::{Asked, Backend, Filters, Mesh, Preflight, Redirect, Rewrite, RouteKind, RouteRule},
@@ -24,8 +25,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Ruled {
     rule: Arc<RouteRule>,
-    /// The backend that was drawn.
+    /// The backend that was drawn, or that of the session's endpoint.
     backend: Backend,
+    /// The client's session, where the rule has any.
+    session: Option<Session>,
+    /// The endpoint with which that stays, where it is still one.
+    stays: Option<SocketAddr>,
     /// Whose page asks.
     origin: Option<HeaderValue>,
 }
@@ -50,9 +55,20 @@ pub(super) fn rule<B>(
     let chosen = routes.choose(request.method(), request.uri(), request.headers());
     let rule = chosen.ok_or(Denied::NoRoute)?;
     exchange.request(|report, _| report.route = Some(label(rule)));
+    let session = Session::of(rule, request.headers());
+    let arrival = &exchange.conversation.arrival;
+    // As with those that stay by their address: an endpoint in trouble delays no session.
+    let endpoint = session
+        .as_ref()
+        .and_then(Session::endpoint)
+        .filter(|endpoint| !arrival.door().troubles.recent().contains(endpoint));
+    let destination = arrival.destination.0;
+    let of_session = endpoint.and_then(|endpoint| backend_with(endpoint, rule, destination, mesh));
     Ok(Some(Ruled {
         rule: rule.clone(),
-        backend: draw(rule).clone(),
+        backend: of_session.unwrap_or_else(|| draw(rule)).clone(),
+        session,
+        stays: endpoint.filter(|_| of_session.is_some()),
         origin: request.headers().get(ORIGIN).cloned(),
     }))
 }
@@ -70,6 +86,7 @@ impl Ruled {
         Plan {
             attempt: given(self.rule.timeouts.backend_request),
             retry: self.rule.retry.as_ref(),
+            first: self.stays,
         }
     }
 
@@ -121,6 +138,13 @@ impl Ruled {
         }
     }
 
+    /// Tells the client with which endpoint its session stays.
+    pub(super) fn keep_session(&self, endpoint: SocketAddr, headers: &mut HeaderMap) {
+        if let Some(session) = &self.session {
+            session.tell(endpoint, headers);
+        }
+    }
+
     fn each_filters(&self) -> impl Iterator<Item = &Filters> {
         let of_backend = match &self.backend {
             Backend::Resolved(backend) => Some(&backend.filters),
@@ -128,6 +152,21 @@ impl Ruled {
         };
         [&self.rule.filters].into_iter().chain(of_backend)
     }
+}
+
+/// The rule's backend that has this endpoint.
+fn backend_with<'a>(
+    endpoint: SocketAddr,
+    rule: &'a RouteRule,
+    destination: SocketAddr,
+    mesh: &Mesh,
+) -> Option<&'a Backend> {
+    let backends = rule.backends().map(|(_, backend)| backend);
+    let mut resolved = backends.filter(|backend| matches!(backend, Backend::Resolved(_)));
+    resolved.find(|backend| {
+        let route = Route::of_backend(backend, rule, destination, mesh);
+        route.is_ok_and(|route| route.leads_to(endpoint))
+    })
 }
 
 /// A limit of zero is none.

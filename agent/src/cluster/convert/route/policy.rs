@@ -1,5 +1,6 @@
 //! How long requests may take, when they are tried again, and which stay together.
 
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
 use super::duration::{duration, limit};
@@ -117,11 +118,21 @@ impl SessionPersistence {
         if lifetime == SessionLifetime::Permanent && absolute_timeout.is_none() {
             findings.error(field.key("absoluteTimeout"), "missing: a permanent cookie needs one");
         }
+        let name = session_name.and_then(|name| findings.accept(&field.key("sessionName"), session_name_of(name)));
         model::SessionPersistence {
-            name: session_name.map(Into::into),
+            name: name.map(Into::into),
             token,
             absolute_timeout,
             idle_timeout: duration(idle_timeout, &field.key("idleTimeout"), findings),
         }
+    }
+}
+
+/// A cookie's name is a token as a header's is (RFC 6265, 4.1.1); those of a header that begin so are the agents' own.
+fn session_name_of(name: String) -> Result<String, String> {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(header) if header.as_str().starts_with("weft-") => Err(format!("`{name}` begins with `weft-`")),
+        Ok(_) => Ok(name),
+        Err(_) => Err(format!("`{name}` is no name of a cookie or a header")),
     }
 }
