@@ -5,6 +5,7 @@
 //! so that no application sees empty connections again and again.
 
 mod detecting;
+mod greeting;
 mod learnt;
 mod named;
 mod sniff;
@@ -13,18 +14,20 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 
 pub use self::sniff::{MOST, Sniffed, sniff, version as version_of};
 pub(super) use self::{
     detecting::{Detecting, Raced},
+    greeting::Greeting,
     learnt::{Learnt, Memory, PortKey},
     named::server_name,
 };
-use super::identify::Identified;
+use super::{identify::Identified, lane::Lane};
 use crate::{
     model::{AppProtocol, Mesh},
+    telemetry::Denied,
     tls,
 };
 
@@ -99,47 +102,38 @@ fn of_app_protocol(declared: Option<AppProtocol>) -> Declared {
 /// came before them. A client that has ended, or broken, speaks bytes.
 async fn listen(stream: &TcpStream, held: &[u8]) -> Protocol {
     let mut peeked = Peeked::new(held);
-    let mut unclear_since: Option<Instant> = None;
+    let mut begun: Option<Instant> = None;
     loop {
         match sniff(peeked.bytes()) {
             Sniffed::Http(version) => return Protocol::Http(version),
             Sniffed::Opaque => return Protocol::Opaque,
-            Sniffed::Unclear if !peeked.bytes().is_empty() => {
-                let since = *unclear_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > PATIENCE {
-                    return Protocol::Opaque;
-                }
-                // The bytes that are there make the socket readable: only time brings more.
-                sleep(PAUSE).await;
-            }
             Sniffed::Unclear => {}
         }
-        match peeked.peek(stream).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Protocol::Opaque,
+        let more = if peeked.bytes().is_empty() {
+            Ok(peeked.more(stream).await)
+        } else {
+            let since = *begun.get_or_insert_with(Instant::now);
+            timeout_at(since + PATIENCE, peeked.more(stream)).await
+        };
+        match more {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false) | Err(_)) | Err(_) => return Protocol::Opaque,
         }
     }
 }
 
-/// Listens to a client that must speak HTTP until its version is clear: whatever is no HTTP/2 is for HTTP/1 to refuse.
-pub(super) async fn version(stream: &TcpStream, held: &[u8]) -> HttpVersion {
+/// Listens to a client that must speak HTTP until its version is clear, as [`listen`] does.
+pub(super) async fn version(stream: &TcpStream, held: &[u8], lane: &Lane) -> Result<HttpVersion, Denied> {
+    let mut greeting = Greeting::new(lane);
     let mut peeked = Peeked::new(held);
-    let mut unclear_since: Option<Instant> = None;
     loop {
-        match version_of(peeked.bytes()) {
-            Some(version) => return version,
-            None if peeked.bytes().is_empty() => {}
-            None => {
-                let since = *unclear_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > LONGEST_PREFACE {
-                    return HttpVersion::One;
-                }
-                sleep(PAUSE).await;
-            }
+        if let Some(version) = version_of(peeked.bytes()) {
+            return Ok(version);
         }
-        match peeked.peek(stream).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return HttpVersion::One,
+        let has_begun = !peeked.bytes().is_empty();
+        match greeting.more(has_begun, peeked.more(stream)).await? {
+            Some(Ok(true)) => {}
+            Some(Ok(false) | Err(_)) | None => return Ok(HttpVersion::One),
         }
     }
 }
@@ -174,8 +168,12 @@ impl Peeked {
         &self.bytes[..self.length]
     }
 
-    /// Waits for bytes; false at the client's end.
-    async fn peek(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    /// Waits for more bytes; false at the client's end.
+    async fn more(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        if self.length > self.held {
+            // The bytes that are there make the socket readable: only time brings more.
+            sleep(PAUSE).await;
+        }
         let length = stream.peek(&mut self.bytes[self.held..]).await?;
         self.length = self.held + length;
         Ok(length > 0)
@@ -185,6 +183,6 @@ impl Peeked {
 /// How long a client may leave it open what its first bytes begin.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a client may take for the line that says HTTP/2; what stands there is no request of HTTP/1.
-pub(super) const LONGEST_PREFACE: Duration = Duration::from_secs(10);
+const LONGEST_PREFACE: Duration = Duration::from_secs(10);
 /// How often is looked whether more has come.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -67,7 +67,7 @@ enum Begun {
 
 /// Joins a plaintext client to the application, unless it speaks HTTP.
 async fn begin(
-    stream: ResetOnDrop,
+    mut stream: ResetOnDrop,
     mut guard: Guard,
     arrival: &Arrival,
     live: &Tracked,
@@ -82,15 +82,12 @@ async fn begin(
     let permit = admit(identify::plaintext(arrival), live, lane)?;
 
     let destination = arrival.destination.0;
-    let detecting = Detecting::new(
-        detect::at(destination, &mesh),
-        PortKey::Address(destination),
-        &lane.shared.spoken,
-    );
+    let detecting = Detecting::new(detect::at(destination, &mesh), PortKey::Address(destination), lane);
     let held: Vec<u8> = guard
         .as_ref()
         .map_or_else(|| early.clone(), |guard| guard.held_bytes().to_vec());
     let known = detecting.before_dialling(&stream, &held).await;
+    let known = known.inspect_err(|denied| stream.finish_if_idle(*denied))?;
     if let Some(Protocol::Http(version)) = known {
         return Ok(Begun::Requests(Client::boxed(stream, held, version)));
     }

@@ -12,7 +12,7 @@ use super::{
     capacity::CHUNK,
     carrier::{Carrier, CarrierError, Opening},
     copy::{Heard, poll_receive},
-    detect::{self, Protocol},
+    detect::{self, HttpVersion},
     lane::Lane,
     wire::{HEAD, Header, Kind, Status, frame_head},
 };
@@ -72,9 +72,9 @@ impl<'a> Opener<'a> {
         }
     }
 
-    /// What a client speaks that must speak HTTP.
-    pub(super) async fn protocol(&self) -> Protocol {
-        Protocol::Http(detect::version(self.client, &self.early).await)
+    /// In which version a client speaks that must speak HTTP.
+    pub(super) async fn version(&self, lane: &Lane) -> Result<HttpVersion, Denied> {
+        detect::version(self.client, &self.early, lane).await
     }
 
     /// Opens a stream, and passes on what the client says until the server answers, [`MOST_EARLY`] at most.

@@ -52,7 +52,7 @@ enum Begun {
     Requests(Box<Client>),
 }
 
-async fn begin(stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc<Lane>) -> Result<Begun, Denied> {
+async fn begin(mut stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc<Lane>) -> Result<Begun, Denied> {
     let mesh = lane.shared.mesh();
     let identified = identify::outbound(arrival, &mesh).map_err(|(denied, Unresolved::NoSuchPort(service))| {
         live.asked_for(&service.name);
@@ -73,13 +73,16 @@ async fn begin(stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc
         Some(service) => PortKey::Service(service.clone(), port),
         None => PortKey::Address(arrival.destination.0),
     };
-    let detecting = Detecting::new(declared, port, &lane.shared.spoken);
+    let detecting = Detecting::new(declared, port, lane);
     let own = route(&permit, Protocol::Opaque);
     let ruled = ruled(&own, &stream, arrival, &mesh).await?;
     let known = match &ruled {
         // TCPRoutes and TLSRoutes are about bytes, whatever they are.
         Some(_) => Some(Protocol::Opaque),
-        None => detecting.before_dialling(&stream, &[]).await,
+        None => {
+            let known = detecting.before_dialling(&stream, &[]).await;
+            known.inspect_err(|denied| stream.finish_if_idle(*denied))?
+        }
     };
     if let Some(Protocol::Http(version)) = known {
         return Ok(Begun::Requests(Client::boxed(stream, Vec::new(), version)));
@@ -100,7 +103,8 @@ async fn begin(stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane: &Rc
         listens: Cell::new(known.is_none()),
         live,
     };
-    let raced = outgoing.race(&route, listening, &mut early).await?;
+    let raced = outgoing.race(&route, listening, &mut early).await;
+    let raced = raced.inspect_err(|denied| stream.finish_if_idle(*denied))?;
     let (reached, kept) = match raced {
         Raced::Joined(joined) => joined,
         Raced::Http(version) => {
@@ -249,9 +253,8 @@ impl Outgoing<'_> {
         let through = self.through(address, serving).await?;
         if let Through::Lease(_) = through
             && detect::at(address, &self.mesh) == Declared::Http
-            && let Protocol::Http(version) = opener.protocol().await
         {
-            return Ok(Raced::Http(version));
+            return Ok(Raced::Http(opener.version(self.lane).await?));
         }
         let Upstream { line, in_memory, ports } =
             connect::connect(address, self.arrival, &through, tls::Protocol::Tcp, self.lane).await?;

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use tokio::net::TcpStream;
 
-use crate::net;
+use crate::{net, telemetry::Denied};
 
 /// A TCP connection which is reset when it is dropped, and closed in peace by [`ResetOnDrop::close`] only.
 ///
@@ -34,6 +34,11 @@ impl ResetOnDrop {
     /// Notes that all was said: it ends in order when it is dropped.
     pub(super) fn finish(&mut self) {
         self.finished = true;
+    }
+
+    /// Notes why no upstream is found. A client that has asked for nothing loses nothing: it is left in order.
+    pub(super) fn finish_if_idle(&mut self, denied: Denied) {
+        self.finished |= denied == Denied::RequestTimeout;
     }
 }
 

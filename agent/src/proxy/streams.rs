@@ -2,16 +2,13 @@
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, time::Duration};
 
-use tokio::{
-    task::spawn_local,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{task::spawn_local, time::timeout};
 
 use super::{
     captured::{Arrival, Captured},
     carrier::{Carrier, Opening},
     copy::{Ends, Heard, Joined},
-    detect::{self, Declared, HttpVersion},
+    detect::{self, Declared, Greeting, HttpVersion},
     dial::Secured,
     http::{self, RequestStream},
     identify::{self, RemotePod},
@@ -218,15 +215,14 @@ async fn join(begun: Begun, arrival: &Arrival, live: &Live, lane: &Rc<Lane>) -> 
     }
 }
 
-/// Listens to a stream that must carry requests until their version is clear, as to a socket: a client that says nothing is
-/// waited for.
+/// Listens to a stream that must carry requests until their version is clear, as to a socket.
 async fn version(
     carrier: &mut Carrier,
     early: &mut Vec<u8>,
     heard: &mut Heard,
     lane: &Lane,
 ) -> Result<HttpVersion, Denied> {
-    let mut unclear_since = None;
+    let mut greeting = Greeting::new(lane);
     loop {
         if let Some(version) = detect::version_of(early) {
             return Ok(version);
@@ -234,16 +230,9 @@ async fn version(
         if heard.ended.is_some() {
             return Ok(HttpVersion::One);
         }
-        if !early.is_empty() {
-            unclear_since.get_or_insert_with(Instant::now);
-        }
         let more = poll_fn(|cx| carrier.poll_receive(FIRST_BYTES, lane, cx));
-        let received = match unclear_since {
-            None => more.await,
-            Some(since) => match timeout_at(since + detect::LONGEST_PREFACE, more).await {
-                Ok(received) => received,
-                Err(_elapsed) => return Ok(HttpVersion::One),
-            },
+        let Some(received) = greeting.more(!early.is_empty(), more).await? else {
+            return Ok(HttpVersion::One);
         };
         let received = received.map_err(|error| error.denied().unwrap_or(Denied::ClientGone))?;
         early.extend_from_slice(&lane.plain.borrow());

@@ -12,13 +12,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Declared, HttpVersion, Learnt, Memory, PortKey, Protocol, listen, version};
+use super::{Declared, HttpVersion, Learnt, PortKey, Protocol, listen, version};
+use crate::{proxy::lane::Lane, telemetry::Denied};
 
 /// A connection of which it is to be found out what it speaks.
 pub(in crate::proxy) struct Detecting<'a> {
     declared: Declared,
     port: PortKey,
-    memory: &'a Memory,
+    lane: &'a Lane,
     began: Instant,
 }
 
@@ -33,31 +34,35 @@ pub(in crate::proxy) enum Raced<T> {
 // === impl Detecting ===
 
 impl<'a> Detecting<'a> {
-    pub(in crate::proxy) fn new(declared: Declared, port: PortKey, memory: &'a Memory) -> Self {
+    pub(in crate::proxy) fn new(declared: Declared, port: PortKey, lane: &'a Lane) -> Self {
         Self {
             declared,
             port,
-            memory,
+            lane,
             began: Instant::now(),
         }
     }
 
     /// What it speaks, where that can be said before an endpoint is dialled. `held` was read of the client before.
-    pub(in crate::proxy) async fn before_dialling(&self, client: &TcpStream, held: &[u8]) -> Option<Protocol> {
-        match (self.declared, self.memory.recall(&self.port)) {
+    pub(in crate::proxy) async fn before_dialling(
+        &self,
+        client: &TcpStream,
+        held: &[u8],
+    ) -> Result<Option<Protocol>, Denied> {
+        Ok(match (self.declared, self.lane.shared.spoken.recall(&self.port)) {
             (Declared::Opaque, _) | (Declared::Unknown, Some(Learnt::ServerFirst)) => Some(Protocol::Opaque),
-            (Declared::Http, _) => Some(Protocol::Http(version(client, held).await)),
+            (Declared::Http, _) => Some(Protocol::Http(version(client, held, self.lane).await?)),
             // Most probably it is the same again; a client that stays silent shows that it is not.
             (Declared::Unknown, Some(Learnt::Http)) => timeout(PATIENCE, self.listen(client, held)).await.ok(),
             (Declared::Unknown, None) => None,
-        }
+        })
     }
 
     /// Listens to the client.
     pub(in crate::proxy) async fn listen(&self, client: &TcpStream, held: &[u8]) -> Protocol {
         let protocol = listen(client, held).await;
         match protocol {
-            Protocol::Http(_) => self.memory.learn(self.port.clone(), Learnt::Http),
+            Protocol::Http(_) => self.lane.shared.spoken.learn(self.port.clone(), Learnt::Http),
             Protocol::Opaque => {}
         }
         protocol
@@ -98,7 +103,7 @@ impl<'a> Detecting<'a> {
             has_spoken = spoken => {
                 // Later it may be the complaint of a server that has waited for long.
                 if has_spoken && self.began.elapsed() < GREETING {
-                    self.memory.learn(self.port.clone(), Learnt::ServerFirst);
+                    self.lane.shared.spoken.learn(self.port.clone(), Learnt::ServerFirst);
                 }
                 Protocol::Opaque
             }

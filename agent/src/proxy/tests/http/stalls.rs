@@ -128,6 +128,44 @@ fn a_client_that_does_not_read_is_left_and_one_that_reads_slowly_is_not() {
     assert_eq!(record["source"], idle.local_addr().unwrap().to_string());
 }
 
+#[test]
+fn a_client_that_says_nothing_at_all_is_left_in_order_and_told_of() {
+    let Some(world) = stalling("http silence", HttpLimits { idle: SHORT, ..LONG }) else {
+        return;
+    };
+    let app = App::start(world.app(&format!("127.0.0.1:{}", world.into)), |_| answer("hello"));
+    serve(&world, &[app.address], Some(AppProtocol::Http1));
+    for silent in [world.call(), world.connect("127.0.0.1", world.into)] {
+        assert_eq!(read_to_end(&silent), (Vec::new(), None));
+        let record = eventually(|| {
+            let records = world.log.records();
+            records
+                .into_iter()
+                .find(|record| record["source"] == silent.local_addr().unwrap().to_string())
+        });
+        assert_eq!(record["reason"], "request_timeout");
+    }
+    assert_eq!(app.connections(), 0, "nobody is dialled for who asks for nothing");
+}
+
+#[test]
+fn a_client_that_says_nothing_is_served_when_it_speaks_in_time() {
+    let limits = HttpLimits {
+        idle: SHORT * 10,
+        ..LONG
+    };
+    let Some(world) = stalling("http late words", limits) else {
+        return;
+    };
+    let app = App::start(world.app(&format!("127.0.0.1:{}", world.into)), |_| answer("hello"));
+    serve(&world, &[app.address], Some(AppProtocol::Http1));
+    let clients = [world.call(), world.connect("127.0.0.1", world.into)];
+    thread::sleep(SHORT * 7);
+    for client in &clients {
+        assert_eq!(ask(client, GET).1, "hello");
+    }
+}
+
 /// The next record of a connection.
 fn connection_record(world: &World) -> Value {
     eventually(|| {
