@@ -48,6 +48,26 @@ fn connections_go_where_the_server_name_says_and_others_are_refused() {
     ] {
         assert!(always(&hello(name), expected), "{name}");
     }
+    let told = |name: &str| {
+        let web = format!("https://{}", WEB.v4);
+        let asked = [
+            "route",
+            "test",
+            "--from",
+            "mesh/client",
+            "--to",
+            &web,
+            "--server-name",
+            name,
+        ];
+        mesh.agents[0].debug(&asked)
+    };
+    let (chosen, refused) = (told("x.b.example"), told("example"));
+    assert_eq!(
+        (&chosen["route"], &chosen["matched"]),
+        (&"TLSRoute mesh/below".into(), &"server name *.example".into())
+    );
+    assert_eq!((&refused["route"], &refused["backends"]), (&Value::Null, &json!([])));
     for family in Family::BOTH {
         mesh.agents[0].record("a connection by its server name", |record| {
             record["destination_pod"] == "mesh/canary" && record["security"] == "mutual_tls" && is_of(record, family)

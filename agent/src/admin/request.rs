@@ -4,8 +4,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     model::{
-        CertificateView, EndpointView, Explanation, PodView, PolicyView, Question, RouteVerdict, RouteView,
-        ServiceView, Unanswerable, Unaskable,
+        CertificateView, EndpointView, Explanation, PodView, PolicyView, Question, RouteQuestion, RouteVerdict,
+        RouteView, ServiceView, Unanswerable, Unaskable,
     },
     telemetry::{ConnectionId, LiveConnection, Refusal},
 };
@@ -43,12 +43,10 @@ pub enum Request {
     },
     /// Where do routes decide?
     Routes(oneshot::Sender<Vec<RouteView>>),
-    /// What do they make of a request?
+    /// What do they make of a request, or of a connection?
     TestRoute {
-        /// The pod that sends it.
-        from: String,
-        /// The request.
-        request: Box<http::Request<()>>,
+        /// Which one.
+        question: Box<RouteQuestion>,
         /// What they make of it.
         answer: oneshot::Sender<Result<RouteVerdict, Unaskable>>,
     },

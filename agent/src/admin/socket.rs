@@ -18,7 +18,10 @@ use super::{
     Request as Question,
     http::{Answer, ask, json, text},
 };
-use crate::telemetry::{ConnectionId, Refusal};
+use crate::{
+    model::{Opening, RouteQuestion},
+    telemetry::{ConnectionId, Refusal},
+};
 
 /// An endless answer: a line of JSON for each connection that is refused.
 #[derive(Debug)]
@@ -87,19 +90,18 @@ async fn test_route(query: Option<&str>, requests: &mpsc::Sender<Question>) -> R
     let refused = || {
         text(
             StatusCode::BAD_REQUEST,
-            "A request is from a pod, to a URL, with a method and headers\n",
+            "A request is from a pod, to a URL, with a method and headers, a connection with a server name\n",
         )
     };
-    let (from, request) = asked(query.unwrap_or_default()).ok_or_else(refused)?;
-    let request = Box::new(request);
-    let verdict = ask(requests, |answer| Question::TestRoute { from, request, answer }).await?;
+    let question = Box::new(asked(query.unwrap_or_default()).ok_or_else(refused)?);
+    let verdict = ask(requests, |answer| Question::TestRoute { question, answer }).await?;
     let verdict = verdict.map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
     Ok(json(&verdict))
 }
 
-/// Reads `from`, `to`, `method` and any `header`, each value in hexadecimal digits.
-fn asked(query: &str) -> Option<(String, Request<()>)> {
-    let mut from = None;
+/// Reads `from`, `to`, and `server-name` or `method` and any `header`, each value in hexadecimal digits.
+fn asked(query: &str) -> Option<RouteQuestion> {
+    let (mut from, mut server_name) = (None, None);
     let mut request = Request::builder();
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=')?;
@@ -107,6 +109,10 @@ fn asked(query: &str) -> Option<(String, Request<()>)> {
         request = match key {
             "from" => {
                 from = Some(value);
+                request
+            }
+            "server-name" => {
+                server_name = Some(value);
                 request
             }
             "to" => request.uri(value),
@@ -118,7 +124,18 @@ fn asked(query: &str) -> Option<(String, Request<()>)> {
             _ => return None,
         };
     }
-    Some((from?, request.body(()).ok()?))
+    let (request, ()) = request.body(()).ok()?.into_parts();
+    Some(RouteQuestion {
+        from: from?,
+        to: request.uri,
+        opening: server_name.map_or(
+            Opening::Request {
+                method: request.method,
+                headers: request.headers,
+            },
+            Opening::Tls,
+        ),
+    })
 }
 
 fn unhexed(text: &str) -> Option<String> {

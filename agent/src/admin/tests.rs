@@ -19,7 +19,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    model::{Unanswerable, Unaskable},
+    model::{Opening, RouteQuestion, Unanswerable, Unaskable},
     telemetry::{ConnectionId, Refusal, Refuser, Timestamp},
 };
 
@@ -144,10 +144,17 @@ async fn the_socket_asks_the_agent_about_a_request_as_it_was_told() {
 
     let asked = agent.at_socket(&query("http://web/?a=b&c")).await;
     let broken = agent.at_socket(&query("no url")).await;
+    let (from, to, name) = (hex("a/b"), hex("https://web"), hex("a.example"));
+    let of_tls = format!("GET /mesh/routes/test?from={from}&to={to}&server-name={name}");
+    let of_tls = agent.at_socket(&of_tls).await;
 
     assert!(
         asked.contains("no pod here is called a/b PUT http://web/?a=b&c {\"x\": \"y&z\"}"),
         "{asked}"
+    );
+    assert!(
+        of_tls.contains("no pod here is called a/b https://web/ a.example"),
+        "{of_tls}"
     );
     assert!(broken.starts_with("HTTP/1.1 400 "), "{broken}");
     assert!(agent.at_socket("GET /mesh/routes").await.ends_with("\r\n\r\n[]"));
@@ -277,8 +284,12 @@ async fn answer_all(readiness: Readiness, mut questions: mpsc::Receiver<Request>
                 answer.send(Err(nobody)).unwrap();
             }
             Request::Routes(answer) => answer.send(Vec::new()).unwrap(),
-            Request::TestRoute { from, request, answer } => {
-                let asked = format!("{from} {} {} {:?}", request.method(), request.uri(), request.headers());
+            Request::TestRoute { question, answer } => {
+                let RouteQuestion { from, to, opening } = &*question;
+                let asked = match opening {
+                    Opening::Request { method, headers } => format!("{from} {method} {to} {headers:?}"),
+                    Opening::Tls(name) => format!("{from} {to} {name}"),
+                };
                 answer.send(Err(Unaskable::NoPod(asked))).unwrap();
             }
             Request::Problems(answer) => answer.send(Vec::new()).unwrap(),

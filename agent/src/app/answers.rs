@@ -59,10 +59,9 @@ impl Answers {
                 drop(answer.send(mesh.explain(&question)));
             }
             Request::Routes(answer) => drop(answer.send(self.source.mesh.borrow().route_views())),
-            Request::TestRoute { from, request, answer } => {
+            Request::TestRoute { question, answer } => {
                 let mesh = Arc::clone(&self.source.mesh.borrow());
-                let verdict = mesh.test_route(&from, request.method(), request.uri(), request.headers());
-                drop(answer.send(verdict));
+                drop(answer.send(mesh.test_route(&question)));
             }
             Request::Problems(answer) => {
                 let problems = self.source.problems();

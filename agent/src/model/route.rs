@@ -41,8 +41,9 @@ pub use location::Asked;
 pub use path::{PathChange, PathMatch};
 pub use pattern::{InvalidPattern, Pattern};
 pub use rule::{Backend, ResolvedBackend, Retry, Rule, SessionLifetime, SessionPersistence, SessionToken, Timeouts};
+pub use stream::is_server_name;
 pub use table::{Chosen, Routes, StreamChoice};
-pub use view::{RouteVerdict, RouteView, Unaskable};
+pub use view::{Opening, RouteQuestion, RouteVerdict, RouteView, Unaskable};
 pub use written::{
     BackendTarget, Match, Parent, Route, RouteId, RouteKind, UnresolvedBackend, WeightedBackend, WrittenRule,
 };

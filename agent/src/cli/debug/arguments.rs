@@ -167,7 +167,7 @@ Examples:
         #[command(subcommand)]
         command: Option<PolicyCommand>,
     },
-    /// Routes, and what they make of a request
+    /// Routes, and what they make of a request or a connection
     #[command(after_help = "\
 Examples:
   weft debug route show
@@ -320,10 +320,11 @@ pub(super) enum RouteCommand {
     /// Show where routes decide (the default)
     #[command(visible_alias = "list")]
     Show,
-    /// Say which rule decides on a request, where it goes, and why
+    /// Say which rule decides on a request, or on a connection that begins with TLS, where it goes, and why
     #[command(after_help = "\
 Examples:
   weft debug route test --from shop/front-0 --to http://cart/v2/items -H 'version: two'
+  weft debug route test --from shop/front-0 --to https://database:5432 --server-name a.eu.shop.example
   weft debug -j route test --from front-0 --to http://cart.shop:8080/ --method POST | jq -r '.backends[]'")]
     Test {
         #[command(flatten)]
@@ -331,7 +332,7 @@ Examples:
     },
 }
 
-/// A request of which it is asked.
+/// A request, or a connection, of which it is asked.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AskedRoute {
     /// The pod that sends it: namespace/name, name or UID
@@ -341,6 +342,10 @@ pub(super) struct AskedRoute {
     /// Where to: the URL names a Service (`http://cart.shop:80/items`) or one of its addresses
     #[arg(long, value_name = "URL")]
     pub(super) to: String,
+
+    /// The server that a client of TLS asks for (SNI), in place of a request
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "headers"])]
+    pub(super) server_name: Option<String>,
 
     /// The method
     #[arg(long, value_name = "METHOD", default_value = "GET")]

@@ -1,4 +1,4 @@
-//! `route`: where routes decide, and what they make of a request.
+//! `route`: where routes decide, and what they make of a request or a connection.
 
 use std::fmt::Write as _;
 
@@ -28,10 +28,15 @@ fn query(asked: &AskedRoute) -> String {
     let AskedRoute {
         from,
         to,
+        server_name,
         method,
         headers,
     } = asked;
-    let pairs = [("from", from), ("to", to), ("method", method)];
+    let opening = match server_name {
+        Some(name) => ("server-name", name),
+        None => ("method", method),
+    };
+    let pairs = [("from", from), ("to", to), opening];
     let headers = headers.iter().map(|header| ("header", header));
     let pairs = pairs.into_iter().chain(headers);
     let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={}", hex(value))).collect();
@@ -69,6 +74,24 @@ impl Row for RouteView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_of_tls_asks_by_a_name_alone() {
+        let asked = AskedRoute {
+            from: "a".to_owned(),
+            to: "b".to_owned(),
+            server_name: Some("c".to_owned()),
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+        };
+        assert_eq!(query(&asked), "from=61&to=62&server-name=63");
+        let asked = AskedRoute {
+            server_name: None,
+            headers: vec!["d: e".to_owned()],
+            ..asked
+        };
+        assert_eq!(query(&asked), "from=61&to=62&method=474554&header=643a2065");
+    }
 
     #[test]
     fn a_route_says_for_whom_it_decides() {

@@ -38,7 +38,12 @@ pub struct Chosen<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum StreamChoice<'a> {
     /// It goes where the rule says.
-    Rule(&'a Arc<Rule>),
+    Rule {
+        /// The rule.
+        rule: &'a Arc<Rule>,
+        /// The server name for which it is, as the route has it; none where it is for all.
+        name: Option<&'a str>,
+    },
     /// There are rules for server names, and none for this one: it is refused.
     Refused,
     /// Nothing: they are about requests.
@@ -127,7 +132,7 @@ impl Routes {
                     matched: Some(matched),
                 })
             }
-            Table::Names(names) => names.choose(None).map(|rule| Chosen { rule, matched: None }),
+            Table::Names(names) => names.choose(None).map(|(rule, _)| Chosen { rule, matched: None }),
         }
     }
 
@@ -137,7 +142,7 @@ impl Routes {
             Table::Requests(_) => StreamChoice::Unconcerned,
             Table::Names(names) => names
                 .choose(server_name)
-                .map_or(StreamChoice::Refused, StreamChoice::Rule),
+                .map_or(StreamChoice::Refused, |(rule, name)| StreamChoice::Rule { rule, name }),
         }
     }
 

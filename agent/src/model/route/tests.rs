@@ -304,7 +304,7 @@ fn streams_are_told_apart_by_their_server_names() {
     let choice = |mesh: &Mesh, name| {
         let routes = mesh.routes(&web(), 80, "default").unwrap();
         match routes.choose_stream(name) {
-            StreamChoice::Rule(rule) => rule_name(rule),
+            StreamChoice::Rule { rule, name: _ } => rule_name(rule),
             StreamChoice::Refused => "refused".into(),
             StreamChoice::Unconcerned => "unconcerned".into(),
         }

@@ -32,7 +32,7 @@ pub(in crate::proxy) async fn ruled(
     match routes.choose_stream(server.as_deref()) {
         StreamChoice::Unconcerned => Ok(None),
         StreamChoice::Refused => Err(Denied::NoRoute),
-        StreamChoice::Rule(rule) => {
+        StreamChoice::Rule { rule, name: _ } => {
             let backend = draw(rule);
             Route::of_backend(backend, rule, arrival.destination.0, mesh).map(Some)
         }

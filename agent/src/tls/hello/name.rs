@@ -1,6 +1,7 @@
 //! The name of the server that a ClientHello asks for (RFC 6066, 3). Of one that encrypts it, it is the outer one.
 
 use super::{Fields, Stop, of_extension};
+use crate::model::is_server_name;
 
 /// The server that the first bytes of a connection ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,22 +30,16 @@ fn host_name(body: &[u8]) -> Result<Box<str>, Stop> {
         let kind = names.take(1)?;
         let name = names.vector(2)?;
         if kind == HOST_NAME {
-            return valid(name).ok_or(Stop::Foreign);
+            let name = std::str::from_utf8(name)
+                .ok()
+                .filter(|name| is_server_name(name.as_bytes()));
+            return name.map(Into::into).ok_or(Stop::Foreign);
         }
     }
 }
 
-fn valid(name: &[u8]) -> Option<Box<str>> {
-    let is_of_a_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-    let fits = (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(is_of_a_host);
-    let name = std::str::from_utf8(name).ok().filter(|_| fits)?;
-    Some(name.into())
-}
-
 const EXTENSION_SERVER_NAME: [u8; 2] = [0, 0];
 const HOST_NAME: [u8; 1] = [0];
-/// RFC 1035, 2.3.4, as text.
-const LONGEST_NAME: usize = 253;
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +100,7 @@ mod tests {
             named("a.Example")
         );
         assert_eq!(server_name(&hello_of(&list_of(&[(1, b"x"), (0, b"a")]))), named("a"));
-        let long = [b'a'; LONGEST_NAME + 1];
+        let long = [b'a'; 254];
         for body in [
             &b""[..],
             b"\0",

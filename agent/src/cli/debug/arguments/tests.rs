@@ -48,8 +48,9 @@ fn unique_prefixes_are_enough() {
 }
 
 #[test]
-fn ambiguous_prefixes_and_unknown_commands_are_usage_errors() {
-    for line in ["p show", "c", "conn frob", "map dump", "conn kill abc"] {
+fn what_is_ambiguous_unknown_or_contradicts_itself_is_a_usage_error() {
+    let both = "route test --from a --to b --server-name c -H d:e";
+    for line in ["p show", "c", "conn frob", "map dump", "conn kill abc", both] {
         assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
     }
 }

@@ -1,8 +1,10 @@
 //! Of what routes show of themselves.
 
+use http::{HeaderMap, Method};
+
 use super::*;
 use crate::model::{
-    Contents, Mirror, Route, WrittenRule,
+    AppProtocol, Contents, Mirror, Route, RouteKind, WrittenRule,
     route::sample::{mk_backend, mk_match, mk_route, mk_written_rule},
     sample::{mk_pod, mk_service},
 };
@@ -17,8 +19,20 @@ fn mk_mesh(routes: Vec<Route>) -> Mesh {
 }
 
 fn told(mesh: &Mesh, from: &str, url: &str) -> Result<String, Unaskable> {
-    let verdict = mesh.test_route(from, &Method::GET, &url.parse().unwrap(), &HeaderMap::new());
-    verdict.map(|verdict| verdict.to_string())
+    let opening = Opening::Request {
+        method: Method::GET,
+        headers: HeaderMap::new(),
+    };
+    told_of(mesh, from, url, opening)
+}
+
+fn told_of(mesh: &Mesh, from: &str, url: &str, opening: Opening) -> Result<String, Unaskable> {
+    let question = RouteQuestion {
+        from: from.to_owned(),
+        to: url.parse().unwrap(),
+        opening,
+    };
+    mesh.test_route(&question).map(|verdict| verdict.to_string())
 }
 
 #[test]
@@ -113,6 +127,78 @@ fn of_a_route_by_server_names_it_is_said_that_they_decide() {
         told(&mk_mesh(vec![route]), "front", "https://web:80/").unwrap(),
         "default/web:80: the server name of a TLS client decides, by TLSRoute default/route\n  \
          backend: default/web:80 weight 1"
+    );
+}
+
+#[test]
+fn of_a_connection_with_a_server_name_it_is_said_which_rule_decides() {
+    let of_names = |name: &str, names: &[&str]| {
+        let mut route = mk_route(name);
+        route.id.kind = RouteKind::TlsRoute;
+        route.server_names = names.iter().map(|name| (*name).into()).collect();
+        route.rules = vec![mk_written_rule(name, Vec::new())];
+        route
+    };
+    let mesh = mk_mesh(vec![
+        of_names("own", &["a.example"]),
+        of_names("below", &["*.b.example", "*.Example"]),
+    ]);
+    let asked = |name: &str| told_of(&mesh, "front", "https://web:80", Opening::Tls(name.to_owned()));
+    let by = |route: &str, name: &str| {
+        format!(
+            "default/web:80: the server name decides, the longest that fits\n  route: TLSRoute default/{route}\n  \
+             rule: {route}\n  match: server name {name}\n  backend: default/web:80 weight 1"
+        )
+    };
+    for (name, route, written) in [
+        ("A.example", "own", "a.example"),
+        ("x.b.example", "below", "*.b.example"),
+        ("c.example", "below", "*.Example"),
+    ] {
+        assert_eq!(asked(name), Ok(by(route, written)), "{name}");
+    }
+    assert_eq!(
+        asked("example"),
+        Ok(
+            "default/web:80: connections are refused: example is no name of TLSRoute default/below, TLSRoute \
+            default/own"
+                .to_owned()
+        )
+    );
+    assert_eq!(asked("*.example"), Err(Unaskable::NoServerName("*.example".into())));
+    let web = told_of(&mesh, "front", "https://web", Opening::Tls("a.example".to_owned())).unwrap();
+    assert!(web.starts_with("default/web:443: no route decides there"), "{web}");
+}
+
+#[test]
+fn routes_of_other_kinds_do_with_tls_what_they_do_with_it() {
+    let asked = |kind, app_protocol| {
+        let mut route = mk_route("route");
+        route.id.kind = kind;
+        route.rules = vec![WrittenRule {
+            matches: vec![Match::default()],
+            ..mk_written_rule("all", Vec::new())
+        }];
+        let mut contents = mk_mesh(vec![route]).contents();
+        let mut web = mk_service("web", &["10.96.0.1"]);
+        web.ports[0].app_protocol = app_protocol;
+        contents.services = vec![web.into()];
+        let tls = Opening::Tls("a.example".to_owned());
+        told_of(&Mesh::new(contents), "front", "https://web:80", tls).unwrap()
+    };
+    assert_eq!(
+        asked(RouteKind::TcpRoute, None),
+        "default/web:80: the rule decides on connections, whatever they carry\n  route: TCPRoute default/route\n  \
+         rule: all\n  backend: default/web:80 weight 1"
+    );
+    assert_eq!(
+        asked(RouteKind::HttpRoute, None),
+        "default/web:80: routes decide on requests there, which TLS hides: the Service's own endpoints serve\n  \
+         backend: default/web:80"
+    );
+    assert_eq!(
+        asked(RouteKind::HttpRoute, Some(AppProtocol::Http1)),
+        "default/web:80: the port is declared as HTTP, and TLS is none\n  status: 400"
     );
 }
 
