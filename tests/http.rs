@@ -76,6 +76,13 @@ fn requests_between_nodes_pass_in_mutual_tls_on_one_connection_and_the_applicati
             assert_eq!(record["path"], "/words");
             assert_eq!(record["destination"], address.to_string());
         }
+        let connection = web.mesh.agents[0].record("the client's connection", |record| {
+            record.get("method").is_none() && record["service"] == "mesh/web" && is_of(record, family)
+        });
+        assert_eq!(
+            (&connection["security"], &connection["destination"]),
+            (&Value::Null, &Value::Null)
+        );
         for sniffer in sniffers {
             let to_port = |packet: &harness::Packet| packet.destination == address && packet.payload > 0;
             wait::until(wait::PATIENCE, "bytes on the original port", || {

@@ -36,6 +36,7 @@ fn connections_go_to_a_tcp_routes_backends_and_those_for_a_missing_one_are_refus
             record["destination_pod"] == "mesh/canary"
                 && record["service"] == "mesh/web"
                 && record["security"] == "mutual_tls"
+                && record["route"] == "TCPRoute mesh/web/0"
                 && crate::policy::is_of(record, family)
         });
     }

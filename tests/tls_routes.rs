@@ -70,10 +70,16 @@ fn connections_go_where_the_server_name_says_and_others_are_refused() {
     assert_eq!((&refused["route"], &refused["backends"]), (&Value::Null, &json!([])));
     for family in Family::BOTH {
         mesh.agents[0].record("a connection by its server name", |record| {
-            record["destination_pod"] == "mesh/canary" && record["security"] == "mutual_tls" && is_of(record, family)
+            record["destination_pod"] == "mesh/canary"
+                && record["security"] == "mutual_tls"
+                && record["route"] == "TLSRoute mesh/own/0"
+                && is_of(record, family)
         });
         mesh.agents[0].record("one that no route is for", |record| {
-            record["reason"] == "no_route" && record["service"] == "mesh/web" && is_of(record, family)
+            record["reason"] == "no_route"
+                && record["service"] == "mesh/web"
+                && record["route"].is_null()
+                && is_of(record, family)
         });
         // Without a route of its own a port is not listened to: the server speaks first.
         let stream = client.connect(CANARY.at(family, 443)).unwrap();

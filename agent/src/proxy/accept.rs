@@ -147,6 +147,7 @@ impl Refused {
             },
             original_destination: self.destination,
             service: None,
+            rule: None,
             destination: None,
             opened: SystemTime::now(),
             connect_time: None,

@@ -23,7 +23,7 @@ use super::{
     streams,
 };
 use crate::{
-    telemetry::{Denied, Peer},
+    telemetry::{Denied, Peer, Security},
     tls,
 };
 
@@ -78,6 +78,7 @@ async fn begin(
         Judged::Pass(early) => (early, None),
         Judged::Refuse => return Err(Denied::ProtocolViolation),
     };
+    live.secured(Security::Plaintext, None);
     let mesh = lane.shared.mesh();
     let permit = admit(identify::plaintext(arrival), live, lane)?;
 

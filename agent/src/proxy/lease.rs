@@ -198,7 +198,7 @@ impl Lease {
             service: None,
             destination: Some(between.destination),
             destination_pod: None,
-            security: Security::SameNode,
+            security: Some(Security::SameNode),
             source_identity: None,
             destination_identity: None,
             policy: None,

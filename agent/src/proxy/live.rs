@@ -26,7 +26,7 @@ use super::{
     lane::Lane,
 };
 use crate::{
-    model::{Identity, Mesh, ObjectName},
+    model::{Identity, Mesh, ObjectName, RouteRule},
     telemetry::{ConnectionId, Denied, Direction, Peer, Phase, RequestReport, Security},
 };
 
@@ -42,14 +42,16 @@ pub(super) struct Live {
     accepted: Instant,
     door: Arc<OpenDoor>,
     /// The captured pod at the other end, where this node has both.
-    far_door: OnceCell<Arc<OpenDoor>>,
+    far_door: RefCell<Option<Arc<OpenDoor>>>,
     service: OnceCell<ObjectName>,
+    /// Of a route, which decided where it goes.
+    rule: RefCell<Option<Arc<RouteRule>>>,
     destination: RefCell<Option<Peer>>,
     connect_time: Cell<Option<Duration>>,
     pub(super) sent: Cell<u64>,
     pub(super) received: Cell<u64>,
     denied: Cell<Option<Denied>>,
-    security: Cell<Security>,
+    security: Cell<Option<Security>>,
     identities: RefCell<Identities>,
     /// What it was permitted on, and how that was judged.
     grounds: RefCell<Vec<Ground>>,
@@ -96,8 +98,9 @@ impl Lane {
             opened: SystemTime::now(),
             accepted: Instant::now(),
             door: seat.door.clone(),
-            far_door: OnceCell::new(),
+            far_door: RefCell::default(),
             service: OnceCell::new(),
+            rule: RefCell::default(),
             destination: RefCell::default(),
             connect_time: Cell::default(),
             sent: Cell::default(),
@@ -141,7 +144,7 @@ impl Live {
 
     /// Notes how its bytes pass, and who is proved to serve it.
     pub(super) fn secured(&self, security: Security, destination: Option<Identity>) {
-        self.security.set(security);
+        self.security.set(Some(security));
         self.identities.borrow_mut().destination = destination;
     }
 
@@ -153,8 +156,23 @@ impl Live {
         self.denied.get().map_or(Ok(()), Err)
     }
 
+    /// Notes the rule of a route that decided where it goes.
+    pub(super) fn ruled(&self, rule: &Arc<RouteRule>) {
+        self.rule.replace(Some(rule.clone()));
+    }
+
+    /// Notes that it carries requests, each of which has its own endpoint and is told of for itself.
+    pub(super) fn carries_requests(&self) {
+        self.leave_endpoint();
+        self.rule.take();
+        self.destination.take();
+        self.security.take();
+        self.identities.borrow_mut().destination.take();
+    }
+
     /// Gives up what an endpoint was to be reached on, which did not serve. What the address itself is stays.
     pub(super) fn leave_endpoint(&self) {
+        self.far_door.take();
         self.grounds
             .borrow_mut()
             .retain(|ground| matches!(ground, Ground::Unknown));
@@ -185,7 +203,7 @@ impl Live {
     /// Notes that the other end is a captured pod of this node: one pass for both.
     pub(super) fn ends_here(&self, door: &Arc<OpenDoor>) {
         self.direction.set(Direction::Local);
-        let _ = self.far_door.set(door.clone());
+        self.far_door.replace(Some(door.clone()));
         self.cut_if_gone(door);
     }
 

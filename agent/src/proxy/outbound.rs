@@ -75,7 +75,7 @@ async fn begin(mut stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane:
     };
     let detecting = Detecting::new(declared, port, lane);
     let own = route(&permit, Protocol::Opaque);
-    let ruled = ruled(&own, &stream, arrival, &mesh).await?;
+    let ruled = ruled(&own, &stream, arrival, &mesh, live).await?;
     let known = match &ruled {
         // TCPRoutes and TLSRoutes are about bytes, whatever they are.
         Some(_) => Some(Protocol::Opaque),
@@ -85,6 +85,7 @@ async fn begin(mut stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane:
         }
     };
     if let Some(Protocol::Http(version)) = known {
+        live.carries_requests();
         return Ok(Begun::Requests(Client::boxed(stream, Vec::new(), version)));
     }
     let route = ruled.unwrap_or(own);
@@ -108,7 +109,7 @@ async fn begin(mut stream: ResetOnDrop, arrival: &Arrival, live: &Tracked, lane:
     let (reached, kept) = match raced {
         Raced::Joined(joined) => joined,
         Raced::Http(version) => {
-            live.leave_endpoint();
+            live.carries_requests();
             return Ok(Begun::Requests(Client::boxed(stream, early, version)));
         }
     };
@@ -263,6 +264,8 @@ impl Outgoing<'_> {
             self.live.ends_here(door);
             self.live
                 .secured(Security::SameNode, Some(identify::identity_of(door, &self.mesh)));
+        } else if let Line::Plaintext(_) = &line {
+            self.live.secured(Security::Plaintext, None);
         }
         let reached = match (line, through) {
             (Line::Plaintext(upstream), _) => Reached::Socket(upstream),

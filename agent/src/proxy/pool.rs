@@ -264,7 +264,7 @@ impl Idle {
             service: None,
             destination: Some(key.address),
             destination_pod: None,
-            security: Security::MutualTls,
+            security: Some(Security::MutualTls),
             source_identity: None,
             destination_identity: Some(self.carrier.peer.identity.to_string()),
             policy: None,

@@ -32,8 +32,9 @@ pub struct LiveConnection {
     pub destination: Option<SocketAddr>,
     /// The serving pod as `namespace/name`, where it is known.
     pub destination_pod: Option<String>,
-    /// How its bytes pass from one pod to the other.
-    pub security: Security,
+    /// How its bytes pass from one pod to the other; none until they do, and of a client's connection whose requests go
+    /// their own ways.
+    pub security: Option<Security>,
     /// The client's identity, where it is proved.
     pub source_identity: Option<String>,
     /// The server's identity, where it is proved.

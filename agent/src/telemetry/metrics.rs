@@ -296,6 +296,7 @@ mod tests {
             },
             original_destination: "10.0.0.2:80".parse().unwrap(),
             service: None,
+            rule: None,
             destination: None,
             opened: SystemTime::UNIX_EPOCH,
             connect_time: Some(Duration::from_millis(2)),

@@ -21,6 +21,7 @@ pub(super) struct Record {
     source_pod: Option<String>,
     original_destination: SocketAddr,
     service: Option<String>,
+    route: Option<String>,
     destination: Option<SocketAddr>,
     destination_pod: Option<String>,
     connect_ms: Option<f64>,
@@ -29,7 +30,7 @@ pub(super) struct Record {
     bytes_received: u64,
     reason: Option<&'static str>,
     fault: Option<&'static str>,
-    security: Security,
+    security: Option<Security>,
     source_identity: Option<String>,
     destination_identity: Option<String>,
     mesh_generation: u64,
@@ -48,7 +49,6 @@ struct RequestRecord {
     authority: Option<String>,
     protocol: &'static str,
     status: Option<u16>,
-    route: Option<String>,
     request_id: Option<String>,
     trace: Option<String>,
     response_ms: Option<f64>,
@@ -66,6 +66,7 @@ impl Record {
             source,
             original_destination,
             service,
+            rule,
             destination,
             opened: _,
             connect_time,
@@ -91,6 +92,7 @@ impl Record {
             source_pod: shown(source.pod.as_ref()),
             original_destination: *original_destination,
             service: shown(service.as_ref()),
+            route: rule.as_ref().map(|rule| rule.to_string()),
             destination: destination.as_ref().map(|peer| peer.address),
             destination_pod: destination.as_ref().and_then(|peer| shown(peer.pod.as_ref())),
             connect_ms: connect_time.map(milliseconds),
@@ -120,7 +122,6 @@ impl RequestRecord {
             authority,
             version,
             status,
-            route,
             id,
             trace,
             response_time,
@@ -133,7 +134,6 @@ impl RequestRecord {
             authority: authority.as_ref().map(text),
             protocol: protocol(*version),
             status: status.map(|status| status.as_u16()),
-            route: route.as_deref().map(str::to_owned),
             request_id: id.as_ref().map(text),
             trace: trace.as_ref().map(text),
             response_ms: response_time.map(milliseconds),
@@ -168,7 +168,9 @@ impl fmt::Display for Record {
         if let Some(connect) = self.connect_ms {
             write!(f, " connect={connect}ms")?;
         }
-        write!(f, " security={}", self.security.label())?;
+        if let Some(security) = self.security {
+            write!(f, " security={}", security.label())?;
+        }
         for (name, value) in [
             ("source_identity", &self.source_identity),
             ("destination_identity", &self.destination_identity),
@@ -195,9 +197,11 @@ impl fmt::Display for Record {
                 write!(f, " status={status}")?;
             }
         }
-        // A policy's name has a space in it.
-        if let Some(policy) = &self.policy {
-            write!(f, " policy={policy:?}")?;
+        // What is named by kind and name has a space in it.
+        for (name, value) in [("route", &self.route), ("policy", &self.policy)] {
+            if let Some(value) = value {
+                write!(f, " {name}={value:?}")?;
+            }
         }
         for policy in &self.audited {
             write!(f, " audited={policy:?}")?;
@@ -237,7 +241,10 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::telemetry::{Denied, Peer};
+    use crate::{
+        model::route::sample::mk_rule,
+        telemetry::{Denied, Peer},
+    };
 
     #[test]
     fn a_served_connection_is_told_in_full() {
@@ -250,6 +257,7 @@ mod tests {
                 "source_pod": "shop/web",
                 "original_destination": "10.96.0.1:80",
                 "service": "shop/api",
+                "route": null,
                 "destination": "10.0.1.2:8080",
                 "destination_pod": null,
                 "connect_ms": 0.25,
@@ -258,7 +266,7 @@ mod tests {
                 "bytes_received": 20,
                 "reason": null,
                 "fault": null,
-                "security": "plaintext",
+                "security": null,
                 "source_identity": null,
                 "destination_identity": null,
                 "mesh_generation": 0,
@@ -268,7 +276,25 @@ mod tests {
         assert_eq!(
             Record::new(UNIX_EPOCH, &mk_report(None)).to_string(),
             "1970-01-01T00:00:00.000Z outbound 10.0.0.1:40000 (shop/web) -> 10.96.0.1:80 (shop/api) -> 10.0.1.2:8080 \
-             sent=10 received=20 duration=1500ms connect=0.25ms security=plaintext"
+             sent=10 received=20 duration=1500ms connect=0.25ms"
+        );
+    }
+
+    #[test]
+    fn what_is_known_of_its_way_is_told() {
+        let mut report = mk_report(None);
+        report.proof.security = Some(Security::MutualTls);
+        report.rule = Some(mk_rule("main"));
+        let record = Record::new(UNIX_EPOCH, &report);
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(
+            (&json["security"], &json["route"]),
+            (&"mutual_tls".into(), &"HTTPRoute default/route/main".into())
+        );
+        let text = record.to_string();
+        assert!(
+            text.ends_with(" security=mutual_tls route=\"HTTPRoute default/route/main\""),
+            "{text}"
         );
     }
 
@@ -291,6 +317,7 @@ mod tests {
             },
             original_destination: "10.96.0.1:80".parse().unwrap(),
             service: Some(ObjectName::new("shop", "api")),
+            rule: None,
             destination: Some(Peer {
                 address: "10.0.1.2:8080".parse().unwrap(),
                 pod: None,

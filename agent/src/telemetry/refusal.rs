@@ -122,6 +122,7 @@ mod tests {
             },
             original_destination: "10.96.0.1:80".parse().unwrap(),
             service: None,
+            rule: None,
             destination: None,
             opened: UNIX_EPOCH,
             connect_time: None,

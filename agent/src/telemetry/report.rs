@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use serde::{Deserialize, Serialize};
 
 use super::Denied;
-use crate::model::{Identity, ObjectName, PolicyId};
+use crate::model::{Identity, ObjectName, PolicyId, RouteRule};
 
 /// What is told about one connection when it ends.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Report {
     pub original_destination: SocketAddr,
     /// The service behind that address.
     pub service: Option<ObjectName>,
+    /// The rule of a route that decided where it goes.
+    pub rule: Option<Arc<RouteRule>>,
     /// Who served it.
     pub destination: Option<Peer>,
     /// When it was accepted.
@@ -56,8 +58,6 @@ pub struct RequestReport {
     pub version: Version,
     /// The status that the client got; none where it got none.
     pub status: Option<StatusCode>,
-    /// The route that decided where it goes, and the name of the rule where it has one.
-    pub route: Option<Arc<str>>,
     /// `x-request-id`.
     pub id: Option<HeaderValue>,
     /// `traceparent`, or the `b3` header where there is only that.
@@ -73,8 +73,9 @@ pub struct RequestReport {
 /// What is proved of a connection's ends, and by what it was judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
-    /// How its bytes pass from one pod to the other.
-    pub security: Security,
+    /// How its bytes pass from one pod to the other; none where none passed, and of a client's connection whose requests
+    /// go their own ways.
+    pub security: Option<Security>,
     /// Who opened it.
     pub source_identity: Option<Identity>,
     /// Who serves it.
@@ -88,11 +89,10 @@ pub struct Proof {
 }
 
 /// How a connection's bytes pass from one pod to the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Security {
     /// As they are.
-    #[default]
     Plaintext,
     /// Inside mutual TLS.
     MutualTls,

@@ -34,7 +34,8 @@ pub(super) struct Connection {
     pub(super) destination: Option<SocketAddr>,
     /// The serving pod, as `source_pod`.
     pub(super) destination_pod: Option<String>,
-    /// How its bytes pass from one pod to the other; none when the agent is dead.
+    /// How its bytes pass from one pod to the other; none as in [`LiveConnection`], and when the agent is
+    /// dead.
     pub(super) security: Option<Security>,
     /// The client's identity, where it is proved.
     pub(super) source_identity: Option<String>,
@@ -186,7 +187,7 @@ impl From<LiveConnection> for Connection {
             service,
             destination,
             destination_pod,
-            security: Some(security),
+            security,
             source_identity,
             destination_identity,
             policy,
@@ -302,7 +303,7 @@ mod tests {
             service: Some("shop/cart".to_owned()),
             destination: Some("10.244.2.7:8080".parse().unwrap()),
             destination_pod: Some("shop/cart-0".to_owned()),
-            security: Security::MutualTls,
+            security: Some(Security::MutualTls),
             source_identity: Some("spiffe://cluster.local/ns/shop/sa/web".to_owned()),
             destination_identity: None,
             policy: None,

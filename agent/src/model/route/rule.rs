@@ -1,6 +1,6 @@
 //! A rule that decides on a request, with what it decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,16 @@ pub enum SessionLifetime {
 }
 
 // === impl Rule ===
+
+/// As records show it.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{}/{name}", self.route),
+            None => write!(f, "{}/{}", self.route, self.index),
+        }
+    }
+}
 
 impl Rule {
     /// One of the backends, by weight and an even random number.

@@ -158,7 +158,6 @@ fn report<B>(request: &Request<B>) -> RequestReport {
         authority: headers.get(HOST).cloned().or_else(|| authority(request.uri())),
         version: request.version(),
         status: None,
-        route: None,
         id: None,
         trace: trace(headers).and_then(|name| headers.get(name)).cloned(),
         response_time: None,

@@ -208,7 +208,7 @@ impl Idle {
             service: None,
             destination: Some(key.address),
             destination_pod: None,
-            security: Security::MutualTls,
+            security: Some(Security::MutualTls),
             source_identity: None,
             destination_identity: Some(peer.identity.to_string()),
             policy: None,

@@ -54,7 +54,7 @@ pub(super) fn rule<B>(
     };
     let chosen = routes.choose(request.method(), request.uri(), request.headers());
     let rule = chosen.ok_or(Denied::NoRoute)?;
-    exchange.request(|report, _| report.route = Some(label(rule)));
+    exchange.ruled(rule);
     let session = Session::of(rule, request.headers());
     let arrival = &exchange.conversation.arrival;
     // As with those that stay by their address: an endpoint in trouble delays no session.
@@ -203,12 +203,4 @@ fn answer_redirect<B>(redirect: &Redirect, request: &Request<B>, exchange: &Rc<E
         response.headers_mut().insert(LOCATION, location);
     }
     response
-}
-
-/// A rule as records show it.
-fn label(rule: &RouteRule) -> Arc<str> {
-    match &rule.name {
-        Some(name) => format!("{}/{name}", rule.route).into(),
-        None => format!("{}/{}", rule.route, rule.index).into(),
-    }
 }

@@ -37,7 +37,7 @@ impl Registry {
     pub(in crate::proxy) fn cut_pod(&self, uid: &PodUid) {
         self.cut_where(Denied::PodGone, |live| {
             let is_pod = |door: &Arc<OpenDoor>| door.pod.uid == *uid;
-            is_pod(&live.door) || live.far_door.get().is_some_and(is_pod)
+            is_pod(&live.door) || live.far_door.borrow().as_ref().is_some_and(is_pod)
         });
     }
 

@@ -43,6 +43,7 @@ impl Live {
             },
             original_destination: self.original_destination,
             service: self.service.get().cloned(),
+            rule: self.rule.borrow().clone(),
             destination: self.destination.borrow().clone(),
             opened: self.opened,
             connect_time: self.connect_time.get(),

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use super::{Route, draw};
 use crate::{
     model::{Mesh, RouteKind, StreamChoice},
-    proxy::{captured::Arrival, detect},
+    proxy::{captured::Arrival, detect, live::Live},
     telemetry::Denied,
 };
 
@@ -17,6 +17,7 @@ pub(in crate::proxy) async fn ruled(
     client: &TcpStream,
     arrival: &Arrival,
     mesh: &Mesh,
+    live: &Live,
 ) -> Result<Option<Route>, Denied> {
     let Route::OneOf { service, port, .. } = own else {
         return Ok(None);
@@ -33,6 +34,7 @@ pub(in crate::proxy) async fn ruled(
         StreamChoice::Unconcerned => Ok(None),
         StreamChoice::Refused => Err(Denied::NoRoute),
         StreamChoice::Rule { rule, name: _ } => {
+            live.ruled(rule);
             let backend = draw(rule);
             Route::of_backend(backend, rule, arrival.destination.0, mesh).map(Some)
         }

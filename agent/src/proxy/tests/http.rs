@@ -185,6 +185,55 @@ fn requests_of_one_connection_are_served_one_by_one_and_told_one_by_one() {
 }
 
 #[test]
+fn each_request_says_how_it_passed_and_its_clients_connection_does_not() {
+    for (test, app_protocol) in [
+        ("http records", Some(AppProtocol::Http1)),
+        // Until it is clear what it carries an endpoint is reached for the connection itself.
+        ("http records found", None),
+    ] {
+        let Some((world, app)) = world(test, app_protocol) else {
+            return;
+        };
+        let client = world.call();
+        if app_protocol.is_none() {
+            eventually(|| (app.connections() == 1).then_some(()));
+        }
+        ask(&client, GET);
+        drop(client);
+        let request = request_record(&world);
+        assert_eq!(request["security"], "same_node");
+        assert_eq!(request["destination"], app.address.to_string());
+        let connection = eventually(|| {
+            let records = world.log.records();
+            records.into_iter().find(|record| record.get("method").is_none())
+        });
+        for field in ["security", "destination", "destination_identity", "route", "reason"] {
+            assert_eq!(connection[field], Value::Null, "{field}");
+        }
+        assert_eq!(connection["source"], request["source"]);
+    }
+}
+
+#[test]
+fn of_a_client_outside_the_mesh_its_connection_says_how_it_came() {
+    let Some(world) = World::new("http inbound", settings()) else {
+        return;
+    };
+    let app = App::start(world.app(&format!("127.0.0.1:{}", world.into)), |_| answer("hello"));
+    serve(&world, &[app.address], Some(AppProtocol::Http1));
+    let client = world.connect("127.0.0.1", world.into);
+    ask(&client, GET);
+    drop(client);
+    let records = eventually(|| Some(world.log.records()).filter(|records| records.len() == 2));
+    for record in records {
+        assert_eq!(
+            (&record["direction"], &record["security"]),
+            (&"inbound".into(), &"plaintext".into())
+        );
+    }
+}
+
+#[test]
 fn http_is_found_where_nothing_is_declared_and_remembered() {
     let Some((world, app)) = world("http found", None) else {
         return;

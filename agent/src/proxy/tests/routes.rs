@@ -144,6 +144,15 @@ fn connections_are_shared_by_weight_and_a_missing_backends_share_is_refused() {
             .all(|record| record["reason"] == "backend_not_resolved" && record["service"] == "default/api"),
         "{told:?}"
     );
+    let decided = |record: &Value| record["route"] == "TCPRoute default/route/all";
+    assert!(records.iter().all(decided), "{records:?}");
+    for record in &records {
+        let expected = match record["reason"].is_null() {
+            true => Value::from("same_node"),
+            false => Value::Null,
+        };
+        assert_eq!(record["security"], expected, "nothing has passed where it was refused");
+    }
 }
 
 #[test]
@@ -201,6 +210,7 @@ fn routes_for_requests_go_first_and_one_of_anothers_namespace_is_no_word() {
     let http = mk_stream_route(RouteKind::HttpRoute, "http", vec![mk_backend("two", 9000, 1)]);
     routed.route(vec![tcp.clone(), http]);
     assert_eq!(routed.served_by(b"bytes"), Some(0));
+    assert_eq!(routed.world.record()["route"], Value::Null);
     let mut consumers = tcp.clone();
     consumers.id.name = ObjectName::new("other", "tcp");
     routed.route(vec![consumers]);
@@ -254,6 +264,12 @@ fn the_server_that_a_client_of_tls_names_decides_and_its_hello_passes_untouched(
         records.iter().filter(|record| record["reason"] == reason).count()
     };
     eventually(|| (reasons("no_route") == 5 && reasons("backend_not_resolved") == 1).then_some(()));
+    let by = |route: Value| {
+        let records = routed.world.log.records();
+        records.iter().filter(|record| record["route"] == route).count()
+    };
+    let names = ["own", "below", "missing"].map(|name| by(format!("TLSRoute default/{name}/all").into()));
+    assert_eq!((names, by(Value::Null)), ([2, 2, 1], 5));
 }
 
 #[test]

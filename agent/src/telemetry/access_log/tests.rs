@@ -84,6 +84,7 @@ fn mk_report(port: u16) -> Report {
         },
         original_destination: ([10, 96, 0, 1], 80).into(),
         service: None,
+        rule: None,
         destination: None,
         opened: SystemTime::UNIX_EPOCH,
         connect_time: None,

@@ -73,7 +73,10 @@ impl Inbound {
                 let certificate = forwarded::client(identity, Some(*fingerprint), &own);
                 (identify::told(arrival, client), certificate)
             }
-            None => (identify::plaintext(arrival), None),
+            None => {
+                exchange.secured(Security::Plaintext, None);
+                (identify::plaintext(arrival), None)
+            }
         };
         hop::strip_own(headers);
         forwarded::set_client(headers, client);
