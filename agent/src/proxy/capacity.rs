@@ -214,20 +214,39 @@ impl Drop for DescriptorSeat {
 // === impl BufferSeat ===
 
 impl BufferSeat {
+    /// Without any bytes yet.
+    pub(super) fn empty(door: &Arc<OpenDoor>) -> Self {
+        Self {
+            door: door.clone(),
+            bytes: 0,
+        }
+    }
+
     /// Takes so many bytes of the pod's and the agent's buffers, or refuses.
     pub(super) fn take(door: &Arc<OpenDoor>, bytes: usize) -> Result<Self, Denied> {
-        let DoorSeat { capacity, buffered, .. } = &door.seat;
-        let taken = Self {
-            door: door.clone(),
-            bytes: bytes as u64,
-        };
-        let of_pod = buffered.fetch_add(taken.bytes, Relaxed) + taken.bytes;
-        let of_all = capacity.0.buffered.fetch_add(taken.bytes, Relaxed) + taken.bytes;
-        if of_pod > capacity.0.max_buffer_per_pod || of_all > capacity.0.max_buffer {
-            // Dropping `taken` gives both back.
+        let mut taken = Self::empty(door);
+        taken.grow(bytes, 1)?;
+        Ok(taken)
+    }
+
+    /// Takes so many more, unless half of the buffers is in use: the other half is for what cannot do without.
+    pub(super) fn grow_spare(&mut self, bytes: usize) -> Result<(), Denied> {
+        self.grow(bytes, 2)
+    }
+
+    /// Takes more of this part of the buffers.
+    fn grow(&mut self, bytes: usize, part: u64) -> Result<(), Denied> {
+        let DoorSeat { capacity, buffered, .. } = &self.door.seat;
+        let bytes = bytes as u64;
+        let of_pod = buffered.fetch_add(bytes, Relaxed) + bytes;
+        let of_all = capacity.0.buffered.fetch_add(bytes, Relaxed) + bytes;
+        if of_pod > capacity.0.max_buffer_per_pod / part || of_all > capacity.0.max_buffer / part {
+            buffered.fetch_sub(bytes, Relaxed);
+            capacity.0.buffered.fetch_sub(bytes, Relaxed);
             return Err(Denied::BufferLimit);
         }
-        Ok(taken)
+        self.bytes += bytes;
+        Ok(())
     }
 }
 

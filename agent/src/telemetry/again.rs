@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::{Denied, metrics::Reason};
+
 /// The metrics of retries and copies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AgainMetrics {
@@ -32,11 +34,13 @@ pub enum MirrorOutcome {
     /// The mirror answered, whatever it said.
     Answered,
     /// The mirror could not be reached, or refused, or its connection failed.
-    Failed,
+    Failed(Denied),
     /// The mirror took too long.
     TimedOut,
     /// The request's body is too long to be kept: it was not sent.
     BodyTooLong,
+    /// There is no room to keep the request's body: it was not sent.
+    NoRoom,
     /// The request did not come whole: it was not sent.
     Unfinished,
     /// Too many copies were under way: it was not sent.
@@ -51,6 +55,8 @@ struct CauseLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: MirrorOutcome,
+    /// Why it failed.
+    reason: Reason,
 }
 
 // === impl AgainMetrics ===
@@ -66,7 +72,7 @@ impl AgainMetrics {
         );
         registry.register(
             "weft_mirrored_requests",
-            "Copies of requests for mirrors, by what became of them",
+            "Copies of requests for mirrors, by what became of them, and by the reason of those that failed",
             metrics.mirrored.clone(),
         );
         metrics
@@ -77,7 +83,16 @@ impl AgainMetrics {
     }
 
     pub(super) fn mirrored(&self, outcome: MirrorOutcome) {
-        self.mirrored.get_or_create(&OutcomeLabels { outcome }).inc();
+        let reason = Reason(match outcome {
+            MirrorOutcome::Failed(denied) => Some(denied),
+            MirrorOutcome::Answered
+            | MirrorOutcome::TimedOut
+            | MirrorOutcome::BodyTooLong
+            | MirrorOutcome::NoRoom
+            | MirrorOutcome::Unfinished
+            | MirrorOutcome::TooMany => None,
+        });
+        self.mirrored.get_or_create(&OutcomeLabels { outcome, reason }).inc();
     }
 }
 
@@ -100,9 +115,10 @@ impl EncodeLabelValue for MirrorOutcome {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         match self {
             Self::Answered => "answered",
-            Self::Failed => "failed",
+            Self::Failed(_) => "failed",
             Self::TimedOut => "timed_out",
             Self::BodyTooLong => "body_too_long",
+            Self::NoRoom => "no_room",
             Self::Unfinished => "unfinished",
             Self::TooMany => "too_many",
         }

@@ -41,11 +41,18 @@ struct Copy {
     head: Request<()>,
     body: SpareBody,
     target: BackendTarget,
+    /// How long it may take, from when it is sent to the end of its response.
+    limit: Duration,
     conversation: Rc<Conversation>,
 }
 
-/// Has copies of the request, as it is, sent to those mirrors that draw it.
-pub(super) fn copy(mirrors: &[Mirror], request: &mut Request<RequestBody>, exchange: &Rc<Exchange>) {
+/// Has copies of the request, as it is, sent to those mirrors that draw it; `limit` is the request's own.
+pub(super) fn copy(
+    mirrors: &[Mirror],
+    request: &mut Request<RequestBody>,
+    limit: Option<Duration>,
+    exchange: &Rc<Exchange>,
+) {
     // What follows a change of protocol is no request.
     if request.headers().contains_key(UPGRADE) {
         return;
@@ -63,6 +70,7 @@ pub(super) fn copy(mirrors: &[Mirror], request: &mut Request<RequestBody>, excha
             head,
             body,
             target,
+            limit: limit.map_or(LONGEST, |limit| limit.min(LONGEST)),
             conversation,
         };
         spawn_local(copy.serve());
@@ -86,17 +94,15 @@ impl Copy {
         let body = match recorded {
             Ok(recorded) => RequestBody::again(recorded),
             Err(Torn::TooLong) => return MirrorOutcome::BodyTooLong,
+            Err(Torn::NoRoom) => return MirrorOutcome::NoRoom,
             Err(Torn::Unfinished) => return MirrorOutcome::Unfinished,
         };
         let Some(_place) = Place::take(&self.conversation.lane) else {
             return MirrorOutcome::TooMany;
         };
-        match timeout(LONGEST, self.send(body)).await {
+        match timeout(self.limit, self.send(body)).await {
             Ok(Ok(())) => MirrorOutcome::Answered,
-            Ok(Err(denied)) => {
-                tracing::debug!(reason = denied.label(), "A copy of a request got no response");
-                MirrorOutcome::Failed
-            }
+            Ok(Err(denied)) => MirrorOutcome::Failed(denied),
             Err(_elapsed) => MirrorOutcome::TimedOut,
         }
     }
@@ -106,6 +112,7 @@ impl Copy {
             head,
             body: _,
             target,
+            limit: _,
             conversation,
         } = self;
         let BackendTarget::Service { service, port } = target else {
@@ -155,5 +162,5 @@ impl Drop for Place {
 
 /// How many copies of a lane may be under way at once.
 const MOST: usize = 256;
-/// How long a copy may take, from when it is sent to the end of its response.
+/// How long a copy may take whose request has no limit.
 const LONGEST: Duration = Duration::from_secs(15);

@@ -124,7 +124,7 @@ impl Ruled {
             if let Some(rewrite) = &filters.rewrite {
                 apply(rewrite, request);
             }
-            mirror::copy(&filters.mirrors, request, exchange);
+            mirror::copy(&filters.mirrors, request, self.limit(), exchange);
         }
     }
 

@@ -30,8 +30,10 @@ pub(super) struct Recorded {
 /// Why a body is not remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Torn {
-    /// It is longer than [`LONGEST`], or there is no room for it.
+    /// It is longer than [`LONGEST`].
     TooLong,
+    /// There is no room for it.
+    NoRoom,
     /// It did not come to its end.
     Unfinished,
 }
@@ -52,20 +54,15 @@ enum State {
 impl Tape {
     /// For a body of this length, as far as that is known.
     pub(super) fn new(length: &SizeHint, door: &Arc<OpenDoor>) -> Rc<Self> {
-        let room = length
-            .exact()
-            .map_or(Some(LONGEST), |exact| usize::try_from(exact).ok());
-        let seat = room
-            .filter(|room| *room <= LONGEST)
-            .and_then(|room| BufferSeat::take(door, room).ok());
         Rc::new(Self {
-            state: RefCell::new(match seat {
-                Some(seat) => State::Recording {
+            // One that is to be long takes no room before that is found out.
+            state: RefCell::new(match length.lower() <= LONGEST as u64 {
+                true => State::Recording {
                     data: BytesMut::new(),
                     trailers: None,
-                    seat,
+                    seat: BufferSeat::empty(door),
                 },
-                None => State::Torn(Torn::TooLong),
+                false => State::Torn(Torn::TooLong),
             }),
             over: Notify::new(),
         })
@@ -74,12 +71,18 @@ impl Tape {
     /// Adds what has come.
     pub(super) fn add(&self, frame: &Frame<Bytes>) {
         let mut state = self.state.borrow_mut();
-        let State::Recording { data, trailers, .. } = &mut *state else {
+        let State::Recording { data, trailers, seat } = &mut *state else {
             return;
         };
         if let Some(more) = frame.data_ref() {
-            if data.len() + more.len() > LONGEST {
-                self.ends(&mut state, |_| State::Torn(Torn::TooLong));
+            let torn = if data.len() + more.len() > LONGEST {
+                Some(Torn::TooLong)
+            } else {
+                // Many a body says nothing for long: it takes what has come, and no more.
+                seat.grow_spare(more.len()).is_err().then_some(Torn::NoRoom)
+            };
+            if let Some(torn) = torn {
+                self.ends(&mut state, |_| State::Torn(torn));
                 return;
             }
             data.extend_from_slice(more);

@@ -2,6 +2,8 @@
 
 mod again;
 mod bodies;
+mod mirrors;
+mod ruled;
 mod stalls;
 mod two;
 mod upstreams;

@@ -1,6 +1,7 @@
 //! HTTP/2 through the proxy, between a client and an application of the library's.
 
 mod bounds;
+mod mirrors;
 mod raw;
 mod spec;
 mod stalls;
@@ -26,6 +27,8 @@ use super::*;
 struct Echo {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<Parts>>>,
+    /// What came after each head, once it was whole.
+    bodies: Arc<Mutex<Vec<(Bytes, HeaderMap)>>>,
     connections: Arc<AtomicUsize>,
     gate: Arc<Notify>,
 }
@@ -50,19 +53,22 @@ impl Echo {
         let echo = Self {
             address: listener.local_addr().unwrap(),
             heads: Arc::default(),
+            bodies: Arc::default(),
             connections: Arc::default(),
             gate: Arc::default(),
         };
         listener.set_nonblocking(true).unwrap();
         let (heads, connections, gate) = (echo.heads.clone(), echo.connections.clone(), echo.gate.clone());
+        let bodies = echo.bodies.clone();
         thread::spawn(move || {
             block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     connections.fetch_add(1, SeqCst);
-                    let (heads, gate) = (heads.clone(), gate.clone());
-                    let service = service_fn(move |request| echo_request(request, heads.clone(), gate.clone()));
+                    let (heads, bodies, gate) = (heads.clone(), bodies.clone(), gate.clone());
+                    let service =
+                        service_fn(move |request| echo_request(request, heads.clone(), bodies.clone(), gate.clone()));
                     let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
                 }
@@ -79,6 +85,7 @@ impl Echo {
 async fn echo_request(
     request: Request<Incoming>,
     heads: Arc<Mutex<Vec<Parts>>>,
+    bodies: Arc<Mutex<Vec<(Bytes, HeaderMap)>>>,
     gate: Arc<Notify>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, hyper::Error> {
     let (head, body) = request.into_parts();
@@ -89,7 +96,10 @@ async fn echo_request(
     if waits {
         gate.notified().await;
     }
-    let asked = body.collect().await?.to_bytes();
+    let asked = body.collect().await?;
+    let trailers = asked.trailers().cloned().unwrap_or_default();
+    let asked = asked.to_bytes();
+    bodies.lock().unwrap().push((asked.clone(), trailers));
     let body = if speaks {
         Bytes::from_static(b"some words")
     } else {
@@ -109,9 +119,16 @@ async fn echo_request(
 
 impl Client {
     async fn open(stream: TcpStream) -> Self {
+        Self::with_window(2 << 20, stream).await
+    }
+
+    /// One that lets so many bytes of a response come before it reads them.
+    async fn with_window(window: u32, stream: TcpStream) -> Self {
         stream.set_nonblocking(true).unwrap();
         let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream).unwrap());
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (sender, connection) = builder.handshake(stream).await.unwrap();
         Self {
             sender,
             connection: tokio::spawn(connection),
