@@ -33,6 +33,7 @@ mod leg;
 mod legs;
 mod limits;
 mod mirror;
+mod outlet;
 mod pace;
 mod pipe;
 mod retry;

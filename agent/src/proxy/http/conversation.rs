@@ -61,6 +61,8 @@ impl Conversation {
         let mut limits = lane.shared.settings.http;
         if let Way::Inbound(Inbound::Agent { .. }) = way {
             limits.idle = limits.idle.min(LONGEST_IDLE);
+            // Of a client that does not go on its own agent tells, which is the first to see it.
+            limits.stall *= 2;
         }
         let heads = Arc::<Heads>::default();
         let pace = Pace::new(limits, heads.clone());

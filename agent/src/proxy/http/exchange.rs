@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::conversation::Conversation;
+use super::{conversation::Conversation, outlet::Outlet};
 use crate::{
     proxy::{
         balance::Picked,
@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct Exchange {
     tracked: Tracked,
     pub(super) conversation: Rc<Conversation>,
+    /// Where its response goes, of HTTP/2.
+    pub(super) outlet: Option<Rc<Outlet>>,
     /// Counts it among its endpoint's load.
     picked: RefCell<Option<Picked>>,
     whole: Cell<bool>,
@@ -56,8 +58,14 @@ impl Exchange {
         conversation.pace.begun();
         // The one counts before the other does no longer.
         conversation.asked();
+        let outlet = Outlet::current();
+        if let Some(outlet) = &outlet {
+            outlet.serves(tracked.live());
+            conversation.pace.writes(outlet);
+        }
         Rc::new(Self {
             tracked,
+            outlet,
             conversation: conversation.clone(),
             picked: RefCell::default(),
             whole: Cell::default(),
@@ -90,7 +98,8 @@ impl Exchange {
             if let Some(live) = live.upgrade() {
                 live.cut(Denied::UpstreamTimeout);
             }
-            // Of a client that does not read nobody asks for more of the body, where the cut would be found.
+            // Of a client that does not read nobody asks for more of the body, where the cut would be found. Of HTTP/2 its
+            // outlet finds it.
             if let Some(conversation) = conversation.upgrade().filter(|it| it.version == HttpVersion::One) {
                 conversation.pace.is_late();
             }
@@ -140,6 +149,9 @@ impl Deref for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.conversation.pace.ended(self.tracked.live());
+        if let Some(outlet) = &self.outlet {
+            self.conversation.pace.has_written(outlet);
+        }
         if let Some(denied) = self.refused.get() {
             self.deny(denied);
         } else if !self.whole.get() {

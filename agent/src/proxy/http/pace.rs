@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{task::spawn_local, time::sleep};
 
-use super::{frames::Frames, heads::Heads};
+use super::{frames::Frames, heads::Heads, outlet::Outlet};
 use crate::{
     proxy::{
         lane::Lane,
@@ -47,6 +47,8 @@ pub(super) struct Pace {
     served: Cell<u32>,
     /// The request whose body does not come though it is asked for.
     awaited: RefCell<Option<Rc<Live>>>,
+    /// The responses of HTTP/2 under way.
+    outlets: RefCell<Vec<Rc<Outlet>>>,
     seen: Cell<Option<(Standing, Instant)>>,
     stalled: Cell<Option<Stall>>,
     task: RefCell<Option<Waker>>,
@@ -138,6 +140,7 @@ impl Pace {
             serving: Cell::default(),
             served: Cell::default(),
             awaited: RefCell::default(),
+            outlets: RefCell::default(),
             seen: Cell::default(),
             stalled: Cell::default(),
             task: RefCell::default(),
@@ -156,6 +159,19 @@ impl Pace {
         self.awaited
             .borrow_mut()
             .take_if(|awaited| Rc::ptr_eq(awaited, request));
+    }
+
+    /// Notes that a response of HTTP/2 is to be written.
+    pub(super) fn writes(&self, outlet: &Rc<Outlet>) {
+        self.outlets.borrow_mut().push(outlet.clone());
+    }
+
+    /// Notes that it is written, or cut.
+    pub(super) fn has_written(&self, outlet: &Rc<Outlet>) {
+        let mut outlets = self.outlets.borrow_mut();
+        if let Some(index) = outlets.iter().position(|own| Rc::ptr_eq(own, outlet)) {
+            outlets.swap_remove(index);
+        }
     }
 
     /// Notes that the body of a request does not come, or that it does.
@@ -191,6 +207,10 @@ impl Pace {
     }
 
     fn look(&self, now: Instant, is_stopping: bool) {
+        let is_blocked = self.pulse.blocked.load(Relaxed);
+        for outlet in &*self.outlets.borrow() {
+            outlet.look(now, self.limits.stall, is_blocked);
+        }
         let standing = self.standing();
         let since = match (self.seen.get(), standing) {
             (Some((seen, since)), Some(standing)) if seen == standing => since,

@@ -15,7 +15,7 @@ use super::{
     limits::{CONNECTION_WINDOW, LONGEST_HEAD, MOST_RESETS, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW},
     pace::Stall,
     pipe::{self, Pipe},
-    tasks::Tasks,
+    tasks::{Responses, Tasks},
     told::{self, Told},
     way::{Inbound, Outbound, Way},
     wire::Wire,
@@ -139,7 +139,7 @@ async fn serve_http2(wire: Wire, conversation: &Rc<Conversation>) -> Result<(), 
     let tasks = Tasks::default();
     // Requests end with their connection.
     let _cut = tasks.guard();
-    let serving = http2::Builder::new(tasks)
+    let serving = http2::Builder::new(Responses(tasks))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .enable_connect_protocol()

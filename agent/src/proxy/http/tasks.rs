@@ -6,9 +6,15 @@ use hyper::rt::Executor;
 use tokio::task::spawn_local;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::outlet::Outlet;
+
 /// Where the library runs what belongs to one connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks(CancellationToken);
+
+/// The same of a client's connection, each of whose requests can be cut alone.
+#[derive(Clone, Debug)]
+pub(super) struct Responses(pub(super) Tasks);
 
 // === impl Tasks ===
 
@@ -34,5 +40,17 @@ where
             // Whether it came to its end is its own business.
             let _ = cut.run_until_cancelled(task).await;
         });
+    }
+}
+
+// === impl Responses ===
+
+impl<F> Executor<F> for Responses
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, task: F) {
+        let Self(tasks) = self;
+        tasks.execute(Outlet::run(task));
     }
 }

@@ -77,6 +77,41 @@ impl ResponseBody {
             self.exchange.conversation.give_back(leg);
         }
     }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let incoming = match &mut self.from {
+            From::Agent(words) => {
+                let words = words.take();
+                self.exchange.is_whole();
+                return Poll::Ready(words.map(|words| Ok(Frame::data(words))));
+            }
+            From::Nobody => return Poll::Ready(None),
+            From::Upstream { incoming, .. } => incoming,
+        };
+        // Also of one that always has more.
+        if let Some(denied) = self.exchange.denied() {
+            return Poll::Ready(Some(Err(Broken::Cut(denied))));
+        }
+        match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                count(&self.exchange.received, frame.data_ref());
+                // Nothing follows trailers, and nobody asks after them.
+                if frame.is_trailers() || incoming.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.exchange.deny(Denied::UpstreamReset);
+                Poll::Ready(Some(Err(Broken::Side(error))))
+            }
+            Poll::Pending => self.exchange.poll_cut(cx).map(|denied| Some(Err(Broken::Cut(denied)))),
+        }
+    }
 }
 
 impl Body for ResponseBody {
@@ -85,38 +120,14 @@ impl Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        let incoming = match &mut this.from {
-            From::Agent(words) => {
-                let words = words.take();
-                this.exchange.is_whole();
-                return Poll::Ready(words.map(|words| Ok(Frame::data(words))));
-            }
-            From::Nobody => return Poll::Ready(None),
-            From::Upstream { incoming, .. } => incoming,
-        };
-        // Also of one that always has more.
-        if let Some(denied) = this.exchange.denied() {
-            return Poll::Ready(Some(Err(Broken::Cut(denied))));
+        if let Some(outlet) = &this.exchange.outlet {
+            outlet.is_asked();
         }
-        match Pin::new(&mut *incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                count(&this.exchange.received, frame.data_ref());
-                // Nothing follows trailers, and nobody asks after them.
-                if frame.is_trailers() || incoming.is_end_stream() {
-                    this.end();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                this.end();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.exchange.deny(Denied::UpstreamReset);
-                Poll::Ready(Some(Err(Broken::Side(error))))
-            }
-            Poll::Pending => this.exchange.poll_cut(cx).map(|denied| Some(Err(Broken::Cut(denied)))),
+        let polled = this.poll_next(cx);
+        if let (Poll::Ready(Some(Ok(_))), Some(outlet)) = (&polled, &this.exchange.outlet) {
+            outlet.is_given();
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,10 @@
 //! Clients of HTTP/2 that do not go on, and those that are only quiet.
 
-use super::{raw::*, *};
-use crate::proxy::HttpLimits;
+use super::{super::ruled, raw::*, *};
+use crate::{
+    model::{Timeouts, WrittenRule},
+    proxy::HttpLimits,
+};
 
 /// A world whose limits are short, but for those of which a test says nothing.
 fn stalling(test: &str, http: HttpLimits) -> Option<(World, Echo)> {
@@ -17,6 +20,9 @@ const LONG: HttpLimits = HttpLimits {
     idle: PATIENCE,
 };
 const SHORT: Duration = Duration::from_millis(200);
+/// Of a response that long not all comes to a client that lets only so much come.
+const LONG_BODY: usize = 1 << 20;
+const WINDOW: u32 = 64 << 10;
 const HASTY: HttpLimits = HttpLimits {
     head: SHORT,
     stall: SHORT,
@@ -108,6 +114,109 @@ fn a_client_that_does_not_read_is_left() {
         world.log.records().pop()
     });
     assert_eq!(record["reason"], "request_timeout");
+}
+
+/// Asks for a long response, of which nothing is read but its head.
+async fn unread(client: &Client) -> Incoming {
+    let asked = post("/unread", "text/plain", vec![b'x'; LONG_BODY]);
+    let mut sender = client.sender.clone();
+    let response = sender.send_request(asked).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response.into_body()
+}
+
+/// The record of what [`unread`] has asked for, once there is one; until then the connection is used for more.
+async fn record_of_unread(world: &World, client: &Client) -> Value {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        assert_eq!(client.ask(get("/")).await.unwrap().status, StatusCode::OK);
+        let records = world.log.records();
+        if let Some(record) = records.into_iter().find(|record| record["path"] == "/unread") {
+            return record;
+        }
+        assert!(Instant::now() < end, "it is still open");
+        tokio::time::sleep(SHORT / 20).await;
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_read_is_cut_alone_and_one_that_is_read_slowly_is_not() {
+    let Some((world, _echo)) = stalling(
+        "h2 unread",
+        HttpLimits {
+            stall: SHORT * 5,
+            ..LONG
+        },
+    ) else {
+        return;
+    };
+    block_on(async {
+        let client = Client::with_window(WINDOW, world.call()).await;
+        let mut idle = unread(&client).await;
+        let record = record_of_unread(&world, &client).await;
+        assert_eq!(
+            (&record["reason"], &record["status"]),
+            (&"request_timeout".into(), &200.into())
+        );
+        let ended = loop {
+            match idle.frame().await {
+                Some(Ok(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(ended.is_some_and(|end| end.is_err()), "after what has come it is reset");
+        // A little at a time, for longer than the limit.
+        let mut slow = unread(&client).await;
+        let mut length = 0;
+        let begun = Instant::now();
+        while let Some(frame) = slow.frame().await {
+            length += frame.unwrap().data_ref().map_or(0, Bytes::len);
+            if begun.elapsed() < SHORT * 8 {
+                tokio::time::sleep(SHORT / 4).await;
+            }
+        }
+        assert_eq!(length, LONG_BODY);
+    });
+    world.calm();
+    let records = world.records();
+    let unread = records.iter().filter(|record| record["path"] == "/unread");
+    let mut reasons: Vec<_> = unread.map(|record| record["reason"].clone()).collect();
+    reasons.sort_by_key(Value::is_null);
+    assert_eq!(reasons, ["request_timeout".into(), Value::Null]);
+}
+
+#[test]
+fn a_stream_that_is_not_read_ends_when_its_time_is_over_or_it_is_cut() {
+    let Some((world, echo)) = stalling("h2 unread cut", LONG) else {
+        return;
+    };
+    let change = |limit: Option<Duration>| {
+        let rule = WrittenRule {
+            timeouts: Timeouts {
+                request: limit,
+                backend_request: None,
+            },
+            ..ruled::mk_rule(&world)
+        };
+        let contents = ruled::mk_contents(&world, AppProtocol::Http2, &[echo.address], &[], rule);
+        world.mesh.send_replace(Arc::new(Mesh::new(contents)));
+    };
+    for (limit, reason) in [(Some(SHORT * 10), "upstream_timeout"), (None, "killed")] {
+        change(limit);
+        world.log.0.lock().unwrap().clear();
+        block_on(async {
+            let client = Client::with_window(WINDOW, world.call()).await;
+            let _unread = unread(&client).await;
+            if limit.is_none() {
+                let open = world.proxy().connections().await;
+                let path = |open: &LiveConnection| open.request.as_ref().map(|request| request.path.clone());
+                let open = open.iter().find(|open| path(open).as_deref() == Some("/unread"));
+                assert!(world.proxy().kill(open.unwrap().id).await);
+            }
+            let record = record_of_unread(&world, &client).await;
+            assert_eq!((&record["reason"], &record["status"]), (&reason.into(), &200.into()));
+        });
+    }
 }
 
 #[test]
