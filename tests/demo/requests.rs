@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use harness::{Answer, Family, Http2, Object, WebSocket, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     shop::{CHAT, OFFERS, PRICES, Shop},
@@ -18,7 +18,7 @@ pub(crate) fn canary(shop: &mut Shop) -> Seen {
     wait::until(wait::PATIENCE, "the route", || {
         ask(shop, "/old", "").is_some_and(|answer| answer.status == 301)
     });
-    let counts = count(shop, "");
+    let counts = count(shop, "/", "");
     let [stable, canary] = ["offers", "offers-canary"].map(|pod| counts.get(pod).copied().unwrap_or_default());
     Seen {
         what: format!("{REQUESTS} requests on one connection: offers {stable}, offers-canary {canary}"),
@@ -28,7 +28,7 @@ pub(crate) fn canary(shop: &mut Shop) -> Seen {
 }
 
 pub(crate) fn tester(shop: &mut Shop) -> Seen {
-    let counts = count(shop, "x-tester: yes\r\n");
+    let counts = count(shop, "/", "x-tester: yes\r\n");
     let canary = counts.get("offers-canary").copied().unwrap_or_default();
     let url = format!("http://{}/", OFFERS.v4);
     let told = shop.agents[0].launch().weft(&[
@@ -54,6 +54,27 @@ pub(crate) fn tester(shop: &mut Shop) -> Seen {
             }
         ),
         as_promised: canary == REQUESTS && explained,
+    }
+}
+
+pub(crate) fn mirror(shop: &mut Shop) -> Seen {
+    let counts = count(shop, "/copied", "");
+    let stable = counts.get("offers").copied().unwrap_or_default();
+    let sent = || shop.agents[0].metric("weft_mirrored_requests_total", &["outcome=\"answered\""]) as usize;
+    let got = || {
+        let records = shop.agents[1].records();
+        let such = |record: &&Value| record["path"] == "/copied" && record["destination_pod"] == "shop/offers-canary";
+        records.iter().filter(such).count()
+    };
+    // The last copies may be under way.
+    wait::until(wait::PATIENCE, "a record of each copy", || {
+        sent() > 0 && sent() == got()
+    });
+    let copies = got();
+    Seen {
+        what: format!("{stable} of {REQUESTS} answered by offers; offers-canary got {copies} copies"),
+        // As above, of a fifth.
+        as_promised: stable == REQUESTS && (112..=288).contains(&copies),
     }
 }
 
@@ -127,12 +148,12 @@ fn ask(shop: &Shop, target: &str, headers: &str) -> Option<Answer> {
 }
 
 /// Asks `offers` again and again on one connection, and counts which pod answered.
-fn count(shop: &Shop, headers: &str) -> BTreeMap<String, usize> {
+fn count(shop: &Shop, target: &str, headers: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let Ok(stream) = shop.web.connect(OFFERS.at(Family::V4, 80)) else {
         return counts;
     };
-    for answer in (0..REQUESTS).map_while(|_| Answer::to(&stream, "/", headers)) {
+    for answer in (0..REQUESTS).map_while(|_| Answer::to(&stream, target, headers)) {
         *counts.entry(answer.body).or_default() += 1;
     }
     counts
@@ -156,6 +177,13 @@ fn route() -> Object {
                     "matches": [{ "path": { "type": "PathPrefix", "value": "/old" } }],
                     "filters": [{ "type": "RequestRedirect", "requestRedirect": {
                         "statusCode": 301, "path": { "type": "ReplacePrefixMatch", "replacePrefixMatch": "/new" } } }],
+                },
+                {
+                    "name": "copied",
+                    "matches": [{ "path": { "type": "PathPrefix", "value": "/copied" } }],
+                    "filters": [{ "type": "RequestMirror", "requestMirror": {
+                        "backendRef": { "name": "offers-canary", "port": 80 }, "percent": 20 } }],
+                    "backendRefs": [{ "name": "offers", "port": 80 }],
                 },
                 {
                     "name": "canary",

@@ -22,7 +22,7 @@ pub(crate) struct Step {
     pub(crate) run: fn(&mut Shop) -> Seen,
 }
 
-pub(crate) const STEPS: [Step; 17] = [
+pub(crate) const STEPS: [Step; 18] = [
     Step {
         title: "before the label",
         why: "The pods reach each other as the network has it; nobody plays kube-proxy here, so services do not exist.",
@@ -72,6 +72,11 @@ pub(crate) const STEPS: [Step; 17] = [
         title: "a tester's header",
         why: "A rule above it sends all requests that carry x-tester to the next version; weft debug says why.",
         run: requests::tester,
+    },
+    Step {
+        title: "a mirror",
+        why: "Of requests for /copied, which the stable version serves, a fifth goes to the next version too, whose answers nobody gets.",
+        run: requests::mirror,
     },
     Step {
         title: "a redirect",
