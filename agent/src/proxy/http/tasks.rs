@@ -51,6 +51,7 @@ where
 {
     fn execute(&self, task: F) {
         let Self(tasks) = self;
-        tasks.execute(Outlet::run(task));
+        // A request's is large: it stays where it is put, whatever is wrapped around it.
+        tasks.execute(Outlet::run(Box::pin(task)));
     }
 }
