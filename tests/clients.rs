@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::{
     mesh::{Mesh, Web},
     policy::authorization,
+    routes::route_of,
 };
 
 /// Runs the work for an application of HTTP and its client, which it has served: on one node and on two, in both families.
@@ -44,17 +45,4 @@ fn until_said(tool: &Tool, pod: &Pod, arguments: &[&str], such: impl Fn(&str) ->
     wait::until(wait::PATIENCE, format!("{arguments:?}"), || {
         such(&tool.run(pod, arguments).stdout)
     });
-}
-
-/// A route of the service `web` by rules.
-fn route(kind: &str, rules: serde_json::Value) -> Object {
-    Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": kind,
-        "metadata": { "namespace": "mesh", "name": "web" },
-        "spec": {
-            "parentRefs": [{ "group": "", "kind": "Service", "name": "web", "port": 80 }],
-            "rules": rules,
-        },
-    }))
 }

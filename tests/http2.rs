@@ -1,12 +1,13 @@
 //! HTTP/2 and gRPC between real agents: in one pass on a node, and in the client's version between nodes.
 
-use harness::{App, Family, Http2, Http2Answer, Object, wait};
+use harness::{App, Family, Http2, Http2Answer, wait};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
     mesh::Web,
     policy::{authorization, is_of},
+    routes::route_of,
 };
 
 fn web(node: usize) -> Web {
@@ -141,13 +142,7 @@ fn a_policy_that_forbids_a_client_is_told_in_http_and_in_grpc_and_ends_no_connec
 #[test]
 fn calls_of_grpc_go_where_their_route_says_and_none_is_unimplemented() {
     let web = web(1);
-    web.mesh.apply(&Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "GRPCRoute",
-        "metadata": { "namespace": "mesh", "name": "web" },
-        "spec": {
-            "parentRefs": [{ "group": "", "kind": "Service", "name": "web", "port": 80 }],
-            "rules": [
+    let rules = json!([
                 {
                     "matches": [{ "method": { "service": "shop.Cart", "method": "Add" } }],
                     "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": {
@@ -158,9 +153,8 @@ fn calls_of_grpc_go_where_their_route_says_and_none_is_unimplemented() {
                     "matches": [{ "method": { "service": "shop.Nowhere" } }],
                     "backendRefs": [{ "name": "nowhere", "port": 80 }],
                 },
-            ],
-        },
-    })));
+    ]);
+    web.mesh.apply(&route_of("GRPCRoute", "mesh/web", rules));
     for family in Family::BOTH {
         let client = connect(&web, family);
         let mut routed = None;

@@ -58,18 +58,15 @@ impl Shop {
 /// What makes a body, of which nobody knows the length, of the end of a request's header.
 const BODY: &str = "Transfer-Encoding: chunked\r\n\r\n4\r\nwhat\r\n0\r\n";
 
-/// A route of this name for the service `mesh/web`.
+/// A route of this kind and name for the port 80 of the service `mesh/web`.
+pub(crate) fn route_of(kind: &str, name: &str, rules: Value) -> Object {
+    let parent = json!({ "group": "", "kind": "Service", "name": "web", "port": 80 });
+    Object::route(kind, name, parent, rules)
+}
+
+/// Such a route of requests.
 pub(crate) fn route(name: &str, rules: Value) -> Object {
-    let (namespace, name) = name.split_once('/').expect("namespace/name");
-    Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": { "namespace": namespace, "name": name },
-        "spec": {
-            "parentRefs": [{ "group": "", "kind": "Service", "name": "web", "port": 80 }],
-            "rules": rules,
-        },
-    }))
+    route_of("HTTPRoute", name, rules)
 }
 
 fn path(kind: &str, value: &str) -> Value {

@@ -70,15 +70,8 @@ fn connections_go_to_a_tcp_routes_backends_and_those_for_a_missing_one_are_refus
 }
 
 fn tcp_route(backends: Value) -> Object {
-    Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "TCPRoute",
-        "metadata": { "namespace": "mesh", "name": "web" },
-        "spec": {
-            "parentRefs": [{ "group": "", "kind": "Service", "name": "web", "port": 9000 }],
-            "rules": [{ "backendRefs": backends }],
-        },
-    }))
+    let parent = json!({ "group": "", "kind": "Service", "name": "web", "port": 9000 });
+    Object::route("TCPRoute", "mesh/web", parent, json!([{ "backendRefs": backends }]))
 }
 
 const WEB: Addresses = Addresses::service(10);

@@ -89,16 +89,9 @@ fn connections_go_where_the_server_name_says_and_others_are_refused() {
 }
 
 fn tls_route(name: &str, servers: &Value, backend: &str) -> Object {
-    Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "TLSRoute",
-        "metadata": { "namespace": "mesh", "name": name },
-        "spec": {
-            "parentRefs": [{ "group": "", "kind": "Service", "name": "web" }],
-            "hostnames": servers,
-            "rules": [{ "backendRefs": [{ "name": backend, "port": 443 }] }],
-        },
-    }))
+    let parent = json!({ "group": "", "kind": "Service", "name": "web" });
+    let rules = json!([{ "backendRefs": [{ "name": backend, "port": 443 }] }]);
+    Object::route("TLSRoute", &format!("mesh/{name}"), parent, rules).spec("hostnames", servers.clone())
 }
 
 /// A ClientHello with nothing but a server name (RFC 8446, 4.1.2; RFC 6066, 3).

@@ -97,8 +97,9 @@ fn curl_is_led_where_routes_say_and_told_where_they_lead_nowhere() {
         let prefix = |value: &str| json!([{ "path": { "type": "PathPrefix", "value": value } }]);
         let replaced = |with: &str| json!({ "type": "ReplacePrefixMatch", "replacePrefixMatch": with });
         let backend = |name: &str| json!([{ "name": name, "port": 80 }]);
-        web.mesh.apply(&route(
+        web.mesh.apply(&route_of(
             "HTTPRoute",
+            "mesh/web",
             json!([
                 { "matches": prefix("/old"), "filters": [
                     { "type": "RequestRedirect", "requestRedirect": { "statusCode": 301, "path": replaced("/new") } }] },
@@ -138,7 +139,10 @@ fn curl_is_led_where_routes_say_and_told_where_they_lead_nowhere() {
                 assert_eq!(told, format!("{status} {line}"), "{path}");
             }
         }
-        web.mesh.lab.manifests().delete(&route("HTTPRoute", json!([])));
+        web.mesh
+            .lab
+            .manifests()
+            .delete(&route_of("HTTPRoute", "mesh/web", json!([])));
         until_said(&curl, &web.client, &["--silent", &url("/else")], |said| said == "web");
     });
 }

@@ -89,7 +89,11 @@ fn health_route() -> Object {
             "backendRefs": [{ "name": backend, "port": 80 }],
         })
     };
-    route("GRPCRoute", json!([to("Check", "web"), to("Watch", "nowhere")]))
+    route_of(
+        "GRPCRoute",
+        "mesh/web",
+        json!([to("Check", "web"), to("Watch", "nowhere")]),
+    )
 }
 
 #[test]

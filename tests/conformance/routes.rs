@@ -12,12 +12,7 @@ fn echo(rules: Value) -> Vec<Object> {
 }
 
 fn route(kind: &str, namespace: &str, name: &str, parent: Value, rules: Value) -> Object {
-    Object::new(json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": kind,
-        "metadata": { "namespace": namespace, "name": name },
-        "spec": { "parentRefs": [parent], "rules": rules },
-    }))
+    Object::route(kind, &format!("{namespace}/{name}"), parent, rules)
 }
 
 /// A route of a service by which its answers are marked.

@@ -151,6 +151,12 @@ impl Object {
         object
     }
 
+    /// A route of the Gateway API, `namespace/name`, with these rules for this parent.
+    pub fn route(kind: &str, name: &str, parent: Value, rules: Value) -> Self {
+        let route = Self::named("gateway.networking.k8s.io/v1", kind, name);
+        route.spec("parentRefs", vec![parent]).spec("rules", rules)
+    }
+
     /// Sets a label.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.value["metadata"]["labels"][key] = value.into();
