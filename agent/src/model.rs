@@ -38,11 +38,11 @@ pub use ranges::Ranges;
 pub use roster::{Roster, RosterPod};
 pub use route::{
     Asked, Backend, BackendTarget, Bindings, Chosen, Conditions, Cors, Filters, Header, HeaderChanges, InvalidHeader,
-    InvalidPattern, Match, Mirror, Name as HeaderName, Opening, Origin, ParameterMatch, Parent, PathChange, PathMatch,
-    Pattern, Placed as PlacedRoutes, Preflight, Redirect, ResolvedBackend, Retry, Rewrite, Route, RouteId, RouteKind,
-    RouteQuestion, RouteVerdict, RouteView, Routes, Rule as RouteRule, SessionLifetime, SessionPersistence,
-    SessionToken, Share, StreamChoice, TextMatch, Timeouts, Unaskable, Unbound, UnresolvedBackend, WeightedBackend,
-    WrittenRule, is_server_name, resolve as resolve_backend,
+    InvalidPattern, Match, Mirror, Name as HeaderName, OWN_HEADERS, Opening, Origin, ParameterMatch, Parent,
+    PathChange, PathMatch, Pattern, Placed as PlacedRoutes, Preflight, Redirect, ResolvedBackend, Retry, Rewrite,
+    Route, RouteId, RouteKind, RouteQuestion, RouteVerdict, RouteView, Routes, Rule as RouteRule, SessionLifetime,
+    SessionPersistence, SessionToken, Share, StreamChoice, TextMatch, Timeouts, Unaskable, Unbound, UnresolvedBackend,
+    WeightedBackend, WrittenRule, is_server_name, resolve as resolve_backend,
 };
 pub use service::{
     Affinity, AppProtocol, Endpoint, EndpointHints, Service, ServicePort, TrafficDistribution, TrafficPolicy, Transport,

@@ -36,7 +36,7 @@ pub use binding::{Bindings, Unbound, resolve};
 pub use condition::{Conditions, ParameterMatch, TextMatch};
 pub use cors::{Cors, Origin, Preflight};
 pub use filter::{Filters, Mirror, Redirect, Rewrite, Share};
-pub use header::{Header, HeaderChanges, InvalidHeader, Name};
+pub use header::{Header, HeaderChanges, InvalidHeader, Name, OWN_HEADERS};
 pub use location::Asked;
 pub use path::{PathChange, PathMatch};
 pub use pattern::{InvalidPattern, Pattern};

@@ -3,6 +3,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+/// How the names of the headers begin that agents send each other; no application sees one.
+pub const OWN_HEADERS: &str = "weft-";
+
 /// The name of a header, in any case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

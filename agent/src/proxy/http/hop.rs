@@ -5,6 +5,8 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
+use crate::model::OWN_HEADERS;
+
 /// Takes away what concerns the connection only, and gives back the protocol to which an upgrade is asked for or done.
 pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let upgrade = take_connection(headers);
@@ -24,7 +26,7 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
 pub(super) fn strip_own(headers: &mut HeaderMap) {
     let own: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().starts_with(OWN))
+        .filter(|name| name.as_str().starts_with(OWN_HEADERS))
         .cloned()
         .collect();
     for name in own {
@@ -68,8 +70,6 @@ fn names(value: &HeaderValue) -> impl Iterator<Item = &str> {
     value.to_str().unwrap_or_default().split(',').map(str::trim)
 }
 
-/// How the names of the agents' own headers begin.
-const OWN: &str = "weft-";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::duration::{duration, limit};
 use crate::{
     cluster::field::{Field, Findings},
-    model::{self, SessionLifetime, SessionToken},
+    model::{self, OWN_HEADERS, SessionLifetime, SessionToken},
 };
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -131,7 +131,7 @@ impl SessionPersistence {
 /// A cookie's name is a token as a header's is (RFC 6265, 4.1.1); those of a header that begin so are the agents' own.
 fn session_name_of(name: String) -> Result<String, String> {
     match HeaderName::from_bytes(name.as_bytes()) {
-        Ok(header) if header.as_str().starts_with("weft-") => Err(format!("`{name}` begins with `weft-`")),
+        Ok(header) if header.as_str().starts_with(OWN_HEADERS) => Err(format!("`{name}` begins with `{OWN_HEADERS}`")),
         Ok(_) => Ok(name),
         Err(_) => Err(format!("`{name}` is no name of a cookie or a header")),
     }
